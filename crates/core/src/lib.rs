@@ -1,0 +1,18 @@
+//! The rules of Tokenhouse: what a token is, who may do what, and whether a
+//! request is let through. No I/O, no async, no SQL, no HTTP.
+//!
+//! Read in this order: [`people`], [`token`], [`policy`], [`keys`], [`codec`],
+//! [`index`], [`verdict`], [`rules`], [`audit`].
+
+pub mod audit;
+pub mod clock;
+pub mod codec;
+pub mod id;
+pub mod index;
+pub mod keys;
+pub mod people;
+pub mod policy;
+pub mod random;
+pub mod rules;
+pub mod token;
+pub mod verdict;

@@ -1,0 +1,213 @@
+//! The one validity rule. Whatever checks a token (our own API, forward-auth, the gateway,
+//! introspection) calls [`check`]; a second rule anywhere would be a bug.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::codec::{Codec, NotGenuine};
+use crate::id::{TokenId, UserId};
+use crate::index::{Index, OwnerState, TokenState};
+use crate::people::{Role, UserType};
+use crate::token::{Status, TokenKind};
+
+/// Why a request is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Reason {
+    /// What was presented doesn't have the form of a token.
+    Malformed,
+    /// Not signed here, or deleted.
+    Unknown,
+    /// Past its expiry.
+    Expired,
+    /// Revoked.
+    Revoked,
+    /// The owner is deactivated.
+    Deactivated,
+    /// The role is too low for what was asked.
+    Forbidden,
+    /// A SCIM token, used for something else.
+    ScimOnly,
+}
+
+impl Reason {
+    /// The reason's name in the request log and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Deactivated => "deactivated",
+            Self::Forbidden => "forbidden",
+            Self::ScimOnly => "scim_only",
+        }
+    }
+}
+
+/// A token that is good at this moment, with its owner's present state.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The token.
+    pub token: TokenState,
+    /// Whose it is.
+    pub owner: Arc<OwnerState>,
+}
+
+impl Accepted {
+    /// Personal or service.
+    pub fn kind(&self) -> TokenKind {
+        TokenKind::of_owner(self.owner.user_type)
+    }
+}
+
+/// A token that is refused. The token is known only where it is genuine and not deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// Why.
+    pub reason: Reason,
+    /// Which token and whose.
+    pub token: Option<(TokenId, UserId)>,
+}
+
+impl Refused {
+    const fn anonymous(reason: Reason) -> Self {
+        Self { reason, token: None }
+    }
+}
+
+/// Checks what came as a bearer token: form, signature and issuer, then the index, expiry,
+/// revocation, and the owner's present state.
+pub fn check(codec: &Codec, index: &Index, bearer: &[u8], now: Timestamp) -> Result<Accepted, Refused> {
+    let genuine = codec.read(bearer).map_err(|refusal| {
+        Refused::anonymous(match refusal {
+            NotGenuine::Malformed => Reason::Malformed,
+            NotGenuine::BadSignature => Reason::Unknown,
+        })
+    })?;
+    let (token, owner) = index.find(&genuine.hash()).ok_or(Refused::anonymous(Reason::Unknown))?;
+    match verdict(&token, &owner, now) {
+        None => Ok(Accepted { token, owner }),
+        Some(reason) => Err(Refused { reason, token: Some((token.id, owner.id)) }),
+    }
+}
+
+/// `None` if the token is good at `now`.
+fn verdict(token: &TokenState, owner: &OwnerState, now: Timestamp) -> Option<Reason> {
+    match Status::at(now, token.expires_at, token.revoked) {
+        Status::Expired => Some(Reason::Expired),
+        Status::Revoked => Some(Reason::Revoked),
+        Status::Active if !owner.active => Some(Reason::Deactivated),
+        Status::Active if scim_right_lost(token, owner) => Some(Reason::Forbidden),
+        Status::Active => None,
+    }
+}
+
+/// A human's SCIM token works only while that human is an Admin.
+fn scim_right_lost(token: &TokenState, owner: &OwnerState) -> bool {
+    token.scim_only && owner.user_type == UserType::Human && owner.role < Role::Admin
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::OwnerClaims;
+    use crate::index::tests::owner;
+    use crate::keys::MasterKey;
+    use crate::random::Random;
+    use crate::token::Plaintext;
+
+    struct Setting {
+        codec: Codec,
+        index: Index,
+        bearer: Plaintext,
+        put: Box<dyn Fn(&Index, TokenState)>,
+    }
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
+    const GOOD: TokenState =
+        TokenState { id: TokenId(1), expires_at: None, revoked: false, scim_only: false };
+
+    fn setting(token: TokenState, state: OwnerState) -> Setting {
+        let codec = Codec::new(&MasterKey::generate(&Random::seeded(1)).unwrap(), "http://localhost");
+        let claims = OwnerClaims { sub: "local|7", email: "", name: "" };
+        let (bearer, hash) = codec.mint(claims, "j".into(), NOW, None);
+        let index = Index::default();
+        let id = state.id;
+        index.put_owner(state);
+        index.put_token(&hash, token, id);
+        Setting {
+            codec,
+            index,
+            bearer,
+            put: Box::new(move |index, token| assert!(index.put_token(&hash, token, id))),
+        }
+    }
+
+    impl Setting {
+        fn reason(&self) -> Option<Reason> {
+            check(&self.codec, &self.index, self.bearer.expose().as_bytes(), NOW).err().map(|r| r.reason)
+        }
+    }
+
+    #[test]
+    fn a_good_token_is_accepted_with_its_owner() {
+        let s = setting(GOOD, owner(7, Role::Manager));
+        let accepted = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), NOW).unwrap();
+        assert_eq!((accepted.token.id, accepted.owner.role), (TokenId(1), Role::Manager));
+        assert_eq!(accepted.kind(), TokenKind::Personal);
+    }
+
+    #[test]
+    fn every_reason_is_told_in_order() {
+        let past = Some(NOW);
+        let gone = OwnerState { active: false, ..owner(7, Role::Admin) };
+        for (token, state, reason) in [
+            (TokenState { expires_at: past, revoked: true, ..GOOD }, gone.clone(), Reason::Expired),
+            (TokenState { revoked: true, ..GOOD }, gone.clone(), Reason::Revoked),
+            (GOOD, gone, Reason::Deactivated),
+        ] {
+            let s = setting(token, state);
+            assert_eq!(s.reason(), Some(reason));
+        }
+    }
+
+    #[test]
+    fn a_token_lives_until_the_microsecond_before_its_expiry() {
+        let end = Timestamp::from_micros(NOW.micros() + 1);
+        let s = setting(TokenState { expires_at: Some(end), ..GOOD }, owner(7, Role::Member));
+        assert_eq!(s.reason(), None);
+        let at_end = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), end);
+        assert_eq!(at_end.unwrap_err().reason, Reason::Expired);
+    }
+
+    #[test]
+    fn a_humans_scim_token_needs_the_admin_role() {
+        let scim = TokenState { scim_only: true, ..GOOD };
+        let s = setting(scim, owner(7, Role::Admin));
+        assert_eq!(s.reason(), None);
+        s.index.put_owner(owner(7, Role::Manager));
+        assert_eq!(s.reason(), Some(Reason::Forbidden));
+        let service = OwnerState { user_type: UserType::Service, ..owner(7, Role::Member) };
+        s.index.put_owner(service);
+        assert_eq!(s.reason(), None);
+    }
+
+    #[test]
+    fn changes_act_at_once_and_both_ways() {
+        let s = setting(GOOD, owner(7, Role::Member));
+        assert_eq!(s.reason(), None);
+        (s.put)(&s.index, TokenState { revoked: true, ..GOOD });
+        assert_eq!(s.reason(), Some(Reason::Revoked));
+        (s.put)(&s.index, GOOD);
+        assert_eq!(s.reason(), None);
+    }
+
+    #[test]
+    fn a_refusal_names_the_token_only_where_it_is_genuine() {
+        let s = setting(TokenState { revoked: true, ..GOOD }, owner(7, Role::Member));
+        let genuine = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), NOW).unwrap_err();
+        assert_eq!(genuine.token, Some((TokenId(1), UserId(7))));
+        let nonsense = check(&s.codec, &s.index, b"nonsense", NOW).unwrap_err();
+        assert_eq!(nonsense, Refused { reason: Reason::Malformed, token: None });
+    }
+}
