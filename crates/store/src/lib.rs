@@ -1,0 +1,37 @@
+//! The only crate with SQL: one store over SQLite or PostgreSQL.
+//!
+//! Reading takes a [`Connection`], from [`Store::read`] or inside a write transaction. Changing
+//! takes a [`Writer`], which commits only together with an audit record, so that a change without
+//! a record can't exist. One module per table; what differs between the two databases is in
+//! `dialect.rs` and the two folders of migrations.
+
+#![allow(unused_variables, clippy::todo, clippy::unused_async, dead_code)]
+
+pub mod audit;
+pub mod changes;
+mod dialect;
+mod error;
+pub mod invitations;
+mod keys;
+mod sql;
+mod store;
+pub mod teams;
+pub mod tokens;
+pub mod usage;
+pub mod users;
+mod writer;
+
+pub use sqlx::AnyConnection as Connection;
+
+pub use error::{Cause, Error, What};
+pub use store::{Reader, Store};
+pub use writer::Writer;
+
+/// A part of a longer list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page<T> {
+    /// The items of this part.
+    pub items: Vec<T>,
+    /// How many there are altogether.
+    pub total: i64,
+}

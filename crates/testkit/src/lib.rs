@@ -1,0 +1,1 @@
+//! For tests only: real databases, started once and gone with the test.
