@@ -17,7 +17,7 @@ use crate::token::{Plaintext, TokenHash};
 const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InRoMSJ9";
 
 /// What every token starts with: the header up to `"kid":"th`, in whole groups of base64url.
-const SCANNER_PREFIX: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InRo";
+pub const SCANNER_PREFIX: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InRo";
 
 /// Longest token that is looked at. The longest that can be minted has about 7,000 bytes.
 const LENGTH_LIMIT: usize = 8 * 1024;

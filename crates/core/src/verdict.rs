@@ -91,8 +91,8 @@ pub fn check(codec: &Codec, index: &Index, bearer: &[u8], now: Timestamp) -> Res
     }
 }
 
-/// `None` if the token is good at `now`.
-fn verdict(token: &TokenState, owner: &OwnerState, now: Timestamp) -> Option<Reason> {
+/// The rule itself: `None` if the token is good at `now`.
+pub fn verdict(token: &TokenState, owner: &OwnerState, now: Timestamp) -> Option<Reason> {
     match Status::at(now, token.expires_at, token.revoked) {
         Status::Expired => Some(Reason::Expired),
         Status::Revoked => Some(Reason::Revoked),

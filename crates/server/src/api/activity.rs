@@ -1,0 +1,339 @@
+//! `/api/activity`: the audit trail
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header;
+use serde::{Deserialize, Serialize};
+use tokenhouse_core::audit::{Action, Actor, hex};
+use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::id::{TokenId, UserId};
+use tokenhouse_core::people::UserType;
+use tokenhouse_store::audit::{self, AuditFilter, StoredRecord};
+use utoipa::{IntoParams, ToSchema};
+
+use super::body::Query;
+use super::{PageOf, PageQuery};
+use crate::app::App;
+use crate::auth::guard::Audits;
+use crate::error::{Error, Fields, Problem};
+
+/// A record of the audit trail.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Activity {
+    /// Position in the trail, from 1, without gaps.
+    seq: i64,
+    /// When it happened.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// What happened.
+    #[schema(example = "token.revoked")]
+    action: String,
+    /// To what.
+    entity: Entity,
+    /// By whom; null is the system or the command line.
+    #[schema(required)]
+    actor: Option<ActorOnWire>,
+    /// By what way.
+    via: Via,
+    /// From which address.
+    #[schema(required)]
+    ip: Option<String>,
+    /// As part of which request.
+    #[schema(required)]
+    request_id: Option<String>,
+    /// Changed fields: `{"field": [before, after]}`.
+    #[schema(value_type = Object, example = json!({"role": ["Member", "Admin"]}))]
+    changes: serde_json::Value,
+    /// The record's link in the chain, SHA-256 in hexadecimal.
+    hash: String,
+}
+
+/// What a record is about, as it was called then.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Entity {
+    /// `token`, `user` or `team`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// Its number.
+    id: i64,
+    /// Its name.
+    name: String,
+}
+
+/// Who did it, as they were called then.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Actor)]
+pub struct ActorOnWire {
+    /// Number of the user.
+    #[schema(value_type = i64)]
+    id: UserId,
+    /// Their `user_id`.
+    user_id: String,
+    /// Their name.
+    name: String,
+    /// Person or automation.
+    #[schema(value_type = String, pattern = "^(Human|Service)$")]
+    user_type: UserType,
+}
+
+/// By what way it was done.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Via {
+    /// `session`, `token`, `scim`, `cli` or `system`.
+    kind: String,
+    /// The token that was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
+    token_id: Option<TokenId>,
+}
+
+impl From<Actor> for ActorOnWire {
+    fn from(actor: Actor) -> Self {
+        let Actor { id, user_id, name, user_type } = actor;
+        Self { id, user_id, name, user_type }
+    }
+}
+
+impl From<StoredRecord> for Activity {
+    fn from(stored: StoredRecord) -> Self {
+        let StoredRecord { record, hash } = stored;
+        Self {
+            seq: record.seq,
+            at: record.at,
+            action: record.action,
+            entity: Entity { kind: record.entity.kind, id: record.entity.id, name: record.entity.name },
+            actor: record.actor.map(ActorOnWire::from),
+            via: Via { kind: record.via_kind, token_id: record.via_token },
+            ip: record.ip,
+            request_id: record.request_id,
+            changes: serde_json::from_str(&record.changes).unwrap_or_default(),
+            hash: hex(&hash),
+        }
+    }
+}
+
+/// Which records are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ActivityQuery {
+    /// Last day of the window in UTC, today if absent.
+    #[param(example = "2026-01-15")]
+    date: Option<String>,
+    /// Length of the window: 7, 30, 90 or 365 days.
+    #[serde(default)]
+    #[param(value_type = Option<String>, pattern = "^(week|month|quarter|year)$")]
+    timeframe: Timeframe,
+    /// Number of the user who did it.
+    user: Option<i64>,
+    /// Exactly this action.
+    #[param(example = "token.revoked")]
+    action: Option<String>,
+    /// Kind of thing it was done to: `token`, `user` or `team`.
+    entity: Option<String>,
+    /// Without what service users, SCIM, the command line and the system did.
+    #[serde(default)]
+    hide_internal: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Timeframe {
+    #[default]
+    Week,
+    Month,
+    Quarter,
+    Year,
+}
+
+impl Timeframe {
+    const fn days(self) -> i64 {
+        match self {
+            Self::Week => 7,
+            Self::Month => 30,
+            Self::Quarter => 90,
+            Self::Year => 365,
+        }
+    }
+}
+
+impl ActivityQuery {
+    fn filter(&self, now: Timestamp) -> Result<AuditFilter, Error> {
+        let mut fields = Fields::default();
+        let date = match &self.date {
+            None => Some(now.start_of_day()),
+            Some(date) => {
+                fields.check("date", Timestamp::parse_day(date).ok_or("must be a day such as 2026-01-15"))
+            }
+        };
+        let action = self.action.as_ref().and_then(|action| fields.check("action", action.parse::<Action>()));
+        let kinds = Action::ALL.iter().map(|action| action.entity());
+        let entity = self.entity.as_ref().and_then(|entity| {
+            let known = kinds.clone().any(|kind| kind == entity);
+            fields.check("entity", known.then(|| entity.clone()).ok_or("must be one of token, user, team"))
+        });
+        fields.finish()?;
+        let end = date.unwrap_or(now).plus_days(1);
+        Ok(AuditFilter {
+            from: Some(end.plus_days(-self.timeframe.days())),
+            to: Some(end),
+            user: self.user.map(UserId),
+            action,
+            entity,
+            hide_automated: self.hide_internal,
+        })
+    }
+}
+
+/// A page of audit records, newest first
+#[utoipa::path(get, path = "/api/activity", tag = "Audit", security(("bearer" = [])), params(ActivityQuery, PageQuery),
+    responses((status = 200, body = PageOf<Activity>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    _caller: Audits,
+    Query(query): Query<ActivityQuery>,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<PageOf<Activity>>, Error> {
+    let (limit, offset) = page.window()?;
+    let filter = query.filter(app.now())?;
+    let found = audit::page(&mut *app.store.read().await?, &filter, limit, offset).await?;
+    Ok(axum::Json(page.answer(found, Activity::from)))
+}
+
+/// What the records of a window amount to.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Insights {
+    /// How many users did anything.
+    active_users: i64,
+    /// How many records there are.
+    total_actions: i64,
+    /// Who did most; null where nobody did anything.
+    #[schema(required)]
+    most_active_user: Option<MostActive>,
+    /// The kind of thing most was done to: `token`, `user` or `team`.
+    #[schema(required)]
+    top_category: Option<String>,
+    /// One for each day of the window, oldest first.
+    buckets: Vec<Bucket>,
+}
+
+/// Who did most.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MostActive {
+    #[serde(flatten)]
+    actor: ActorOnWire,
+    /// How many records are theirs.
+    actions: i64,
+}
+
+/// A day.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Bucket {
+    /// Midnight UTC at its start.
+    #[schema(value_type = String, format = DateTime)]
+    start: Timestamp,
+    /// What people did.
+    user: i64,
+    /// What service users, SCIM, the command line and the system did.
+    automated: i64,
+}
+
+/// What the records of a window amount to
+#[utoipa::path(get, path = "/api/activity/insights", tag = "Audit", security(("bearer" = [])), params(ActivityQuery),
+    responses((status = 200, body = Insights), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn insights(
+    State(app): State<Arc<App>>,
+    _caller: Audits,
+    Query(query): Query<ActivityQuery>,
+) -> Result<axum::Json<Insights>, Error> {
+    let filter = query.filter(app.now())?;
+    let found = audit::insights(&mut *app.store.read().await?, &filter).await?;
+    let start = filter.from.unwrap_or(app.now());
+    let counted = |day: Timestamp| found.days.iter().find(|known| known.start == day);
+    let buckets = (0..query.timeframe.days()).map(|day| start.plus_days(day)).map(|start| {
+        let (user, automated) = counted(start).map_or((0, 0), |day| (day.user, day.automated));
+        Bucket { start, user, automated }
+    });
+    Ok(axum::Json(Insights {
+        active_users: found.active_users,
+        total_actions: found.total_actions,
+        buckets: buckets.collect(),
+        most_active_user: found.most_active_user.map(|(actor, actions)| MostActive { actor: actor.into(), actions }),
+        top_category: found.top_category,
+    }))
+}
+
+/// Rows that are read at once for the CSV.
+const BATCH: i64 = 1_000;
+
+/// The same records as CSV, newest first
+#[utoipa::path(get, path = "/api/activity.csv", tag = "Audit", security(("bearer" = [])), params(ActivityQuery),
+    responses((status = 200, content_type = "text/csv", body = String), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn csv(
+    State(app): State<Arc<App>>,
+    _caller: Audits,
+    Query(query): Query<ActivityQuery>,
+) -> Result<Response, Error> {
+    let filter = query.filter(app.now())?;
+    let header_row = table(&[])?;
+    let rows = futures_util::stream::try_unfold((app, filter, i64::MAX, Some(header_row)), |state| async move {
+        let (app, filter, before, pending) = state;
+        if let Some(chunk) = pending {
+            return Ok(Some((chunk, (app, filter, before, None))));
+        }
+        let found = audit::before(&mut *app.store.read().await?, &filter, before, BATCH).await?;
+        let Some(oldest) = found.last().map(|stored| stored.record.seq) else {
+            return Ok::<_, Error>(None);
+        };
+        Ok(Some((table(&found)?, (app, filter, oldest, None))))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"activity.csv\""),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, Body::from_stream(rows)).into_response())
+}
+
+const COLUMNS: [&str; 16] = [
+    "seq", "at", "action", "entity_type", "entity_id", "entity_name", "actor_id", "actor_user_id", "actor_name",
+    "actor_type", "via", "via_token_id", "ip", "request_id", "changes", "hash",
+];
+
+/// Records as CSV (RFC 4180); of none, the heads of the columns.
+fn table(records: &[StoredRecord]) -> Result<Vec<u8>, Error> {
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    if records.is_empty() {
+        writer.write_record(COLUMNS).map_err(Error::internal)?;
+    }
+    for StoredRecord { record, hash } in records {
+        let actor = record.actor.as_ref();
+        let cells = [
+            record.seq.to_string(),
+            record.at.to_string(),
+            record.action.clone(),
+            record.entity.kind.clone(),
+            record.entity.id.to_string(),
+            record.entity.name.clone(),
+            actor.map(|actor| actor.id.to_string()).unwrap_or_default(),
+            actor.map(|actor| actor.user_id.clone()).unwrap_or_default(),
+            actor.map(|actor| actor.name.clone()).unwrap_or_default(),
+            actor.map(|actor| actor.user_type.to_string()).unwrap_or_default(),
+            record.via_kind.clone(),
+            record.via_token.map(|id| id.to_string()).unwrap_or_default(),
+            record.ip.clone().unwrap_or_default(),
+            record.request_id.clone().unwrap_or_default(),
+            record.changes.clone(),
+            hex(hash),
+        ];
+        writer.write_record(cells.map(harmless)).map_err(Error::internal)?;
+    }
+    writer.into_inner().map_err(|error| Error::internal(error.into_error()))
+}
+
+/// A cell that a spreadsheet doesn't take for a formula.
+fn harmless(cell: String) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
+}

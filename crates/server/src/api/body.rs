@@ -1,0 +1,206 @@
+//! Reads bodies, queries and path segments strictly, and says which field is wrong.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Request};
+use http::header;
+use http::request::Parts;
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+use crate::error::Error;
+
+/// The largest body, in bytes.
+const SIZE_LIMIT: usize = 1024 * 1024;
+
+/// How long a body may take to arrive.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// A body of JSON. Unknown fields are errors, where the type says so.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Error> {
+        let bytes = read(request, "application/json").await?;
+        from_json(&bytes).map(Self)
+    }
+}
+
+/// Where a body may be left out altogether.
+impl<T: DeserializeOwned> OptionalFromRequest<Arc<App>> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Option<Self>, Error> {
+        if request.body().is_end_stream() {
+            return Ok(None);
+        }
+        <Self as FromRequest<Arc<App>>>::from_request(request, app).await.map(Some)
+    }
+}
+
+/// A body as HTML forms send it.
+#[derive(Debug)]
+pub struct Form<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Form<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Error> {
+        let bytes = read(request, "application/x-www-form-urlencoded").await?;
+        serde_urlencoded::from_bytes(&bytes)
+            .map(Self)
+            .map_err(|error| Error::BadRequest(format!("the form is wrong: {error}")))
+    }
+}
+
+/// The parameters behind the question mark.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Error> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        serde_path_to_error::deserialize(pairs).map(Self).map_err(|error| {
+            let field = error.path().to_string();
+            wrong_field(&field, &error.into_inner().to_string())
+        })
+    }
+}
+
+/// The number in the path. What isn't a number names nothing.
+#[derive(Debug)]
+pub struct Id(pub i64);
+
+impl FromRequestParts<Arc<App>> for Id {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let Path(id) = Path::<i64>::from_request_parts(parts, app)
+            .await
+            .map_err(|_| Error::NotFound("ids are whole numbers".into()))?;
+        Ok(Self(id))
+    }
+}
+
+async fn read(request: Request, media_type: &'static str) -> Result<Vec<u8>, Error> {
+    let sent = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = sent.and_then(|sent| sent.split(';').next()).unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(media_type) {
+        return Err(Error::UnsupportedMediaType(media_type));
+    }
+    let collecting = Limited::new(request.into_body(), SIZE_LIMIT).collect();
+    match tokio::time::timeout(TIME_LIMIT, collecting).await {
+        Err(_) => Err(Error::BodyTooSlow),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::TooLarge),
+        Ok(Err(_)) => Err(Error::BadRequest("the body did not arrive whole".into())),
+        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
+    }
+}
+
+fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = error.path().to_string();
+        let cause = error.into_inner();
+        match cause.classify() {
+            serde_json::error::Category::Data => wrong_field(&field, &without_position(&cause)),
+            _ => not_json(&cause),
+        }
+    })?;
+    json.end().map_err(|error| not_json(&error))?;
+    Ok(value)
+}
+
+fn not_json(error: &serde_json::Error) -> Error {
+    Error::BadRequest(format!(
+        "the body is not JSON (line {}, column {})",
+        error.line(),
+        error.column()
+    ))
+}
+
+/// serde's message without the ` at line 1 column 2` that serde_json adds.
+fn without_position(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    message.split(" at line ").next().unwrap_or_default().to_owned()
+}
+
+/// The field that is wrong: where serde was, or, for a missing, doubled or unknown one, the name
+/// that serde puts between backticks.
+fn wrong_field(path: &str, message: &str) -> Error {
+    let named = message.split('`').nth(1).filter(|_| message.contains(" field `"));
+    let field = named.unwrap_or(path);
+    Error::field(field, told(message))
+}
+
+/// The message without what was sent: it may be a secret in the wrong place.
+fn told(message: &str) -> String {
+    match message.split_once(", expected ") {
+        Some((_, expected)) if message.starts_with("invalid ") => format!("must be {expected}"),
+        _ => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only read")]
+    struct Wanted {
+        name: String,
+        #[serde(default)]
+        days: Option<i64>,
+        #[serde(default)]
+        members: Vec<i64>,
+    }
+
+    fn outcome(text: &str) -> (u16, String) {
+        match from_json::<Wanted>(text.as_bytes()) {
+            Ok(_) => (200, String::new()),
+            Err(Error::Invalid(errors)) => (422, errors[0].field.clone()),
+            Err(other) => (other.status().as_u16(), String::new()),
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_400_and_what_is_wrong_is_422_with_its_field() {
+        for (text, status, field) in [
+            (r#"{"name":"a"}"#, 200, ""),
+            (r#"{"name":"a","days":null}"#, 200, ""),
+            ("", 400, ""),
+            ("{", 400, ""),
+            (r#"{"name":"a"} x"#, 400, ""),
+            (r#"{"name":"\ud800"}"#, 400, ""),
+            ("{\"name\":\"\u{1}\"}", 400, ""),
+            (r#"{"days":1}"#, 422, "name"),
+            (r#"{"name":1}"#, 422, "name"),
+            (r#"{"name":"a","days":1.0}"#, 422, "days"),
+            (r#"{"name":"a","days":"1"}"#, 422, "days"),
+            (r#"{"name":"a","days":99999999999999999999}"#, 422, "days"),
+            (r#"{"name":"a","members":[1,"x"]}"#, 422, "members[1]"),
+            (r#"{"name":"a","typo":1}"#, 422, "typo"),
+            (r#"{"name":"a","name":"b"}"#, 422, "name"),
+        ] {
+            assert_eq!(outcome(text), (status, field.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_not_repeated() {
+        let error = from_json::<Wanted>(br#"{"name":"a","days":"a-secret"}"#).unwrap_err();
+        assert!(!format!("{error:?}").contains("a-secret"), "{error:?}");
+    }
+}

@@ -1,0 +1,57 @@
+//! `/api/status`, `/healthz`, `/readyz` and the plain `/`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{Html, IntoResponse};
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::error::{Error, Problem};
+
+/// What is running.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Status {
+    /// Always `ok`: a server that isn't doesn't answer this.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// Version of the binary.
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+    /// `sqlite` or `postgres`.
+    #[schema(example = "sqlite")]
+    store: &'static str,
+}
+
+/// What is running
+#[utoipa::path(get, path = "/api/status", tag = "Status", responses((status = 200, body = Status)))]
+pub async fn status(State(app): State<Arc<App>>) -> axum::Json<Status> {
+    axum::Json(Status { status: "ok", version: env!("CARGO_PKG_VERSION"), store: app.store.kind() })
+}
+
+/// Whether the process lives
+#[utoipa::path(get, path = "/healthz", tag = "Status", responses((status = 200, content_type = "text/plain", body = String)))]
+pub async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether it can answer: the index is loaded and the store can be read
+#[utoipa::path(get, path = "/readyz", tag = "Status",
+    responses((status = 200, content_type = "text/plain", body = String), (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub async fn readyz(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Error> {
+    app.feed.follow_all().await?;
+    Ok((StatusCode::OK, "ready\n"))
+}
+
+/// The front door, until there are pages behind it.
+pub async fn front_door() -> Html<&'static str> {
+    Html(concat!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Tokenhouse</title>",
+        "<h1>Tokenhouse</h1><p>This is an authority for API tokens. ",
+        "The API is described at <a href=\"/api/docs/\">/api/docs/</a> and in ",
+        "<a href=\"/api/openapi.json\">/api/openapi.json</a>. ",
+        "The first Admin is made on the machine with <code>tokenhouse admin create</code>.</p></html>\n"
+    ))
+}

@@ -1,0 +1,159 @@
+//! What every request shares.
+
+use std::sync::Arc;
+
+use tokenhouse_core::clock::{Clock, Timestamp};
+use tokenhouse_core::codec::Codec;
+use tokenhouse_core::keys::MasterKey;
+use tokenhouse_core::random::Random;
+use tokenhouse_core::rules::Rules;
+use tokenhouse_core::verdict::{self, Accepted, Reason, Refused};
+use tokenhouse_store::tokens::Entry;
+use tokenhouse_store::{Store, Writer, tokens, users};
+
+use crate::auth::guard::Call;
+use crate::config::Config;
+use crate::error::Error;
+use crate::feed::Feed;
+use crate::limits::Limits;
+use crate::metrics::{Checkpoint, Metrics};
+use crate::proxy::Proxy;
+use crate::usage::{Usage, Use};
+use crate::verify::assertion::Assertion;
+
+/// The authority: everything that outlives a request.
+pub struct App {
+    /// What was configured.
+    pub config: Config,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Makes what must not be guessed.
+    pub random: Random,
+    /// The master key, for one-time codes.
+    pub master: MasterKey,
+    /// Makes and recognizes tokens.
+    pub codec: Codec,
+    /// What is kept.
+    pub store: Store,
+    /// Fills the index and follows the log.
+    pub feed: Arc<Feed>,
+    /// Last uses.
+    pub usage: Usage,
+    /// Attempts per address.
+    pub limits: Limits,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Which role which request needs.
+    pub rules: Rules,
+    /// The way to the upstream, if there is one.
+    pub proxy: Option<Proxy>,
+    /// Signs what the upstream is told.
+    pub assertion: Assertion,
+}
+
+/// Why the authority can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store can't be opened or read.
+    #[error(transparent)]
+    Store(#[from] tokenhouse_store::Error),
+    /// There is no master key.
+    #[error(transparent)]
+    MasterKey(#[from] crate::master_key::MasterKeyError),
+    /// The upstream can't be used.
+    #[error("gateway.upstream: {0}")]
+    Proxy(#[from] crate::proxy::ProxyConfigError),
+}
+
+impl App {
+    /// Opens the store, checks that the master key is its own, and loads the index.
+    pub async fn open(
+        config: Config,
+        master_key: Option<zeroize::Zeroizing<String>>,
+        clock: Clock,
+        random: Random,
+    ) -> Result<Arc<Self>, StartError> {
+        let exists = Store::exists(&config.store.url.0).await?;
+        let master = crate::master_key::find(&config, master_key, exists, &random)?;
+        let store = Store::open(&config.store.url.0, &master, clock.now()).await?;
+        let feed = Arc::new(Feed::load(store.clone()).await?);
+        let proxy = config.gateway.upstream.clone().map(|upstream| {
+            Proxy::new(crate::proxy::Options {
+                upstream,
+                timeout: config.gateway.timeout,
+                forward_authorization: config.gateway.forward_authorization,
+            })
+        });
+        Ok(Arc::new(Self {
+            codec: Codec::new(&master, &config.server.public_url),
+            assertion: Assertion::new(&master, &config),
+            limits: Limits::new(config.limits),
+            rules: config.gateway.rules(),
+            proxy: proxy.transpose()?,
+            usage: Usage::default(),
+            metrics: Metrics::default(),
+            config,
+            clock,
+            random,
+            master,
+            store,
+            feed,
+        }))
+    }
+
+    /// Checks a bearer token by the one rule, counts it, and notes the use if it is good.
+    pub fn check(&self, at: Checkpoint, bearer: &[u8], ip: std::net::IpAddr) -> Result<Accepted, Refused> {
+        let now = self.clock.now();
+        let checked = verdict::check(&self.codec, self.feed.index(), bearer, now);
+        self.metrics.check(at, checked.as_ref().err().map(|refused| refused.reason));
+        if let Ok(accepted) = &checked {
+            self.usage.note(accepted.token.id, Use { at: now, ip });
+        }
+        checked
+    }
+
+    /// Begins a change; it waits for its turn. The caller's right is looked at again inside the
+    /// transaction: between the check of the request and its turn the token may have been revoked,
+    /// and whoever stole a token must not outlive it by a change that was waiting.
+    pub async fn begin(&self, call: &Call) -> Result<Writer, Error> {
+        let mut writer = self.begin_unchecked().await?;
+        let Some(id) = call.token() else { return Ok(writer) };
+        let found = tokens::entries(&mut writer, &[id]).await?.into_iter().next();
+        let Some(Entry { state: Some(token), owner, .. }) = found else {
+            return Err(Error::Unauthenticated(Some(Reason::Unknown)));
+        };
+        let owners = users::states(&mut writer, &[owner]).await?;
+        let owner = owners.first().ok_or(Error::Unauthenticated(Some(Reason::Unknown)))?;
+        match verdict::verdict(&token, owner, writer.now()) {
+            Some(reason) => Err(Error::Unauthenticated(Some(reason))),
+            None if owner.role < call.caller.role => {
+                Err(Error::Forbidden("your role has just been lowered".into()))
+            }
+            None => Ok(writer),
+        }
+    }
+
+    /// Begins a change that needs no caller.
+    pub async fn begin_unchecked(&self) -> Result<Writer, Error> {
+        Ok(self.store.begin(self.clock.now()).await?)
+    }
+
+    /// Commits a change and returns when the index shows it, so that no check that starts after the
+    /// answer can go by the old state.
+    ///
+    /// Runs on when the caller goes away: a change that is committed but not in the index would let a
+    /// revoked token pass.
+    pub async fn commit(&self, writer: Writer) -> Result<(), Error> {
+        let feed = Arc::clone(&self.feed);
+        let committed = tokio::spawn(async move {
+            let head = writer.commit().await?;
+            feed.follow(head.seq).await
+        });
+        Ok(committed.await.map_err(Error::internal)??)
+    }
+
+    /// The instant of now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

@@ -1,0 +1,214 @@
+//! Who may call: a handler takes one of these as its argument, so its signature says it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use tokenhouse_core::audit::{Action, Actor, Entity, Via};
+use tokenhouse_core::id::{TokenId, UserId};
+use tokenhouse_core::index::OwnerState;
+use tokenhouse_core::people::{Role, UserType};
+use tokenhouse_core::policy::{Caller, Permission};
+use tokenhouse_core::verdict::{Accepted, Reason};
+use tokenhouse_store::audit::Draft;
+
+use super::{address, bearer};
+use crate::app::App;
+use crate::error::Error;
+use crate::listener::Peer;
+use crate::metrics::Checkpoint;
+
+/// The number of a request, on every answer and in the log.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub Arc<str>);
+
+/// A request whose caller is known: who, by what way, from where.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who is asking. On the command line, which has no account, an Admin without a number.
+    pub caller: Caller,
+    /// The account as it was when the request came in.
+    pub account: Option<Arc<OwnerState>>,
+    /// By what way.
+    pub via: Via,
+    /// From which address.
+    pub ip: Option<IpAddr>,
+    /// The request.
+    pub request_id: Option<RequestId>,
+}
+
+impl Call {
+    /// The token the call was made with.
+    pub const fn token(&self) -> Option<TokenId> {
+        self.via.token_id()
+    }
+
+    /// The account that makes something, to be recorded as its creator.
+    pub fn creator(&self) -> Option<UserId> {
+        self.account.as_ref().map(|account| account.id)
+    }
+
+    /// An audit record of what this call does.
+    pub fn draft(
+        &self,
+        action: Action,
+        id: i64,
+        name: &str,
+        changes: serde_json::Map<String, serde_json::Value>,
+    ) -> Draft {
+        Draft {
+            action,
+            entity: Entity { kind: action.entity().to_owned(), id, name: name.to_owned() },
+            actor: self.account.as_deref().map(actor),
+            via: self.via,
+            ip: self.ip,
+            request_id: self.request_id.as_ref().map(|id| id.0.to_string()),
+            changes,
+        }
+    }
+
+    /// A call of whoever holds a token: acts as its owner, through that token.
+    pub fn with_token(account: Arc<OwnerState>, token: TokenId, origin: Origin) -> Self {
+        Self {
+            caller: Caller { id: account.id, role: account.role, user_type: account.user_type },
+            account: Some(account),
+            via: Via::Token(token),
+            ip: Some(origin.ip),
+            request_id: origin.request_id,
+        }
+    }
+
+    /// A call on the machine's command line, which may do what an Admin may.
+    pub const fn command_line() -> Self {
+        Self {
+            caller: Caller { id: UserId(0), role: Role::Admin, user_type: UserType::Human },
+            account: None,
+            via: Via::Cli,
+            ip: None,
+            request_id: None,
+        }
+    }
+}
+
+fn actor(account: &OwnerState) -> Actor {
+    Actor {
+        id: account.id,
+        user_id: account.user_id.clone(),
+        name: account.name.clone(),
+        user_type: account.user_type,
+    }
+}
+
+/// Where a request came from, for handlers that need no token.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The client's address.
+    pub ip: IpAddr,
+    /// The request.
+    pub request_id: Option<RequestId>,
+}
+
+/// Where a request came from, without waiting for anything.
+pub fn origin(parts: &Parts, app: &App) -> Origin {
+    let peer = parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
+    Origin {
+        ip: address::client(peer, &parts.headers, &app.config.server.trusted_proxies),
+        request_id: parts.extensions.get().cloned(),
+    }
+}
+
+/// Checks the bearer token of a request, at one of the places that do so. Failures beyond what an
+/// address has become 429.
+pub fn authenticate(parts: &Parts, app: &App, at: Checkpoint) -> Result<(Accepted, Origin), Error> {
+    let origin = origin(parts, app);
+    let checked = bearer::token(&parts.headers)
+        .and_then(|token| app.check(at, token, origin.ip).map_err(|refused| Some(refused.reason)));
+    match checked {
+        Ok(accepted) => Ok((accepted, origin)),
+        // Good in itself, but its owner has lost the right it needs.
+        Err(Some(reason @ (Reason::Forbidden | Reason::ScimOnly))) => {
+            tracing::debug!(reason = reason.as_str(), "refused");
+            Err(Error::Forbidden("a SCIM token works only while its owner is an Admin".into()))
+        }
+        Err(reason) => {
+            if reason.is_some() {
+                app.limits.failed_bearer(origin.ip)?;
+            }
+            Err(Error::Unauthenticated(reason))
+        }
+    }
+}
+
+/// An ordinary token of our own API: any role, but not a SCIM token.
+fn ordinary(parts: &Parts, app: &App) -> Result<Call, Error> {
+    let (accepted, origin) = authenticate(parts, app, Checkpoint::Api)?;
+    if accepted.token.scim_only {
+        return Err(Error::Forbidden("a SCIM token opens the SCIM endpoints and nothing else".into()));
+    }
+    Ok(Call::with_token(accepted.owner, accepted.token.id, origin))
+}
+
+impl FromRequestParts<Arc<App>> for Origin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        Ok(origin(parts, app))
+    }
+}
+
+/// Any caller with a good, ordinary token.
+#[derive(Clone, Debug)]
+pub struct Anyone(pub Call);
+
+impl FromRequestParts<Arc<App>> for Anyone {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        ordinary(parts, app).map(Self)
+    }
+}
+
+macro_rules! guard {
+    ($(#[$doc:meta])* $name:ident, $permission:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name(pub Call);
+
+        impl FromRequestParts<Arc<App>> for $name {
+            type Rejection = Error;
+
+            async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+                let call = ordinary(parts, app)?;
+                let permission = Permission::$permission;
+                if call.caller.has(permission) {
+                    Ok(Self(call))
+                } else {
+                    let role = permission.least_role();
+                    Err(Error::Forbidden(format!("this needs the role {role}")))
+                }
+            }
+        }
+    };
+}
+
+guard!(
+    /// Whoever may see users and teams.
+    SeesPeople,
+    SeePeople
+);
+guard!(
+    /// Whoever may change users and teams.
+    ManagesPeople,
+    ManagePeople
+);
+guard!(
+    /// Whoever may see and manage service tokens.
+    ManagesServiceTokens,
+    ManageServiceTokens
+);
+guard!(
+    /// Whoever may read the audit trail.
+    Audits,
+    Audit
+);

@@ -1,0 +1,60 @@
+//! `tokenhouse admin create`
+
+use std::process::ExitCode;
+
+use serde_json::json;
+use tokenhouse_core::people::UserType;
+
+use super::{Context, CreateAdmin, Failure, say};
+use crate::api::users::User;
+use crate::app::App;
+use crate::auth::guard::Call;
+use crate::error::Error;
+use crate::service::tokens::{self, Wanted as WantedToken};
+use crate::service::users::{self, Created, Wanted as WantedUser};
+
+/// Makes a person, and a token of theirs if one is wanted.
+pub async fn create(context: Context, wanted: CreateAdmin) -> Result<ExitCode, Failure> {
+    let Context { config, master_key, clock, random } = context;
+    let app = App::open(config, master_key, clock, random).await?;
+    let person = WantedUser {
+        user_type: UserType::Human,
+        name: &wanted.name,
+        email: Some(&wanted.email),
+        role: wanted.role,
+        teams: &[],
+        purpose: None,
+        owner: None,
+    };
+    let call = Call::command_line();
+    let Created { user, invite_url } = users::create(&app, &call, person).await.map_err(in_words)?;
+    let bearer_token = match &wanted.token {
+        None => None,
+        Some(name) => {
+            let token = WantedToken {
+                name,
+                expires_in_days: wanted.expires_in_days,
+                scim_endpoints_only: false,
+                user_id: None,
+            };
+            let call = Call { caller: tokenhouse_core::policy::Caller { id: user.id, ..call.caller }, ..call };
+            Some(tokens::generate(&app, &call, token).await.map_err(in_words)?.bearer_token)
+        }
+    };
+    let shown = bearer_token.as_ref().map(|token| token.expose());
+    say(json!({ "user": User::from(user), "invite_url": invite_url, "bearer_token": shown }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Wrong fields are named by the options they came from.
+fn in_words(error: Error) -> Failure {
+    match error {
+        Error::Invalid(fields) => {
+            let option = |field: &str| format!("--{}", field.replace('_', "-"));
+            let told: Vec<_> =
+                fields.iter().map(|wrong| format!("{} {}", option(&wrong.field), wrong.message)).collect();
+            told.join("; ").into()
+        }
+        other => other.into(),
+    }
+}

@@ -1,0 +1,40 @@
+//! `tokenhouse serve`
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, Failure};
+use crate::app::App;
+use crate::run::Bound;
+
+/// Answers until it is asked to stop.
+pub async fn run(context: Context) -> Result<ExitCode, Failure> {
+    let Context { config, master_key, clock, random } = context;
+    let app = App::open(config, master_key, clock, random).await?;
+    let shutdown = stop_on_signal()?;
+    let bound = Bound::bind(app.clone()).await?;
+    let address = bound.address()?;
+    let public_url = &app.config.server.public_url;
+    tracing::info!(%address, public_url, tokens = app.feed.index().len(), "listening");
+    bound.serve(shutdown).await;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Cancelled by SIGTERM or SIGINT.
+pub fn stop_on_signal() -> Result<CancellationToken, Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = CancellationToken::new();
+    let stopped = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopped.cancel();
+    });
+    Ok(shutdown)
+}

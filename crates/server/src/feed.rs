@@ -1,0 +1,172 @@
+//! Fills the index, then follows the log of changes. There is no other way into the index, so what is
+//! checked is what was committed, in the order in which it was committed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tokenhouse_core::id::{TeamId, TokenId, UserId};
+use tokenhouse_core::index::Index;
+use tokenhouse_store::changes::{self, Change};
+use tokenhouse_store::tokens::Entry;
+use tokenhouse_store::{Error, Reader, Store, audit, teams, tokens, users};
+use tokio::sync::Mutex;
+
+/// How many rows are read at once.
+const PAGE: i64 = 10_000;
+
+/// Keeps an index equal to a store.
+#[derive(Debug)]
+pub struct Feed {
+    store: Store,
+    index: Arc<Index>,
+    /// Number of the newest change that the index shows. The lock makes followers take turns.
+    applied: Mutex<i64>,
+    /// The same number, to be read without waiting.
+    shown: AtomicI64,
+}
+
+impl Feed {
+    /// Reads everything there is into a new index.
+    pub async fn load(store: Store) -> Result<Self, Error> {
+        let mut reader = store.read().await?;
+        // Noted before the rows are read: what changes meanwhile is followed afterwards, twice at worst.
+        let (head, _) = audit::head(&mut reader).await?;
+        let count = tokens::count(&mut reader).await?;
+        let index = Arc::new(Index::with_capacity(usize::try_from(count).unwrap_or_default()));
+        let mut last = UserId(0);
+        loop {
+            let page = users::states_after(&mut reader, last, PAGE).await?;
+            let Some(newest) = page.last() else { break };
+            last = newest.id;
+            page.into_iter().for_each(|owner| index.put_owner(owner));
+        }
+        let mut last = TokenId(0);
+        loop {
+            let page = tokens::entries_after(&mut reader, last, PAGE).await?;
+            let Some(newest) = page.last().and_then(|entry| entry.state) else { break };
+            last = newest.id;
+            for entry in &page {
+                apply(&mut reader, &index, entry).await?;
+            }
+        }
+        drop(reader);
+        Ok(Self { store, index, applied: Mutex::new(head.seq), shown: AtomicI64::new(head.seq) })
+    }
+
+    /// The index that is kept.
+    pub const fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// Number of the newest change that the index shows.
+    pub fn applied(&self) -> i64 {
+        self.shown.load(Ordering::Acquire)
+    }
+
+    /// Returns when the index shows everything up to `seq`.
+    pub async fn follow(&self, seq: i64) -> Result<(), Error> {
+        let mut applied = self.applied.lock().await;
+        while *applied < seq {
+            let caught_up = self.catch_up(*applied).await?;
+            if caught_up == *applied {
+                return Err(Error::Corrupt(format!("change {seq} is committed but not in the log")));
+            }
+            *applied = caught_up;
+            self.shown.store(caught_up, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Follows to the end of the log, whoever wrote it.
+    pub async fn follow_all(&self) -> Result<(), Error> {
+        let (head, _) = audit::head(&mut *self.store.read().await?).await?;
+        self.follow(head.seq).await
+    }
+
+    /// Applies one page of changes: reads the present state of whatever they touched. State that is
+    /// newer than the change does no harm, since its own change follows.
+    async fn catch_up(&self, applied: i64) -> Result<i64, Error> {
+        let mut reader = self.store.read().await?;
+        let page = changes::since(&mut reader, applied, PAGE).await?;
+        let mut touched = Touched::default();
+        for change in &page {
+            touched.add(&mut reader, change).await?;
+        }
+        let owners: Vec<_> = touched.users.into_iter().collect();
+        for owner in users::states(&mut reader, &owners).await? {
+            self.index.put_owner(owner);
+        }
+        let tokens: Vec<_> = touched.tokens.into_iter().collect();
+        for entry in tokens::entries(&mut reader, &tokens).await? {
+            apply(&mut reader, &self.index, &entry).await?;
+        }
+        Ok(page.last().map_or(applied, |change| change.seq))
+    }
+}
+
+/// Makes the index show a token as it is, with its owner if the index doesn't know the owner yet.
+async fn apply(reader: &mut Reader, index: &Index, entry: &Entry) -> Result<(), Error> {
+    let Entry { hash, owner, state, .. } = entry;
+    let Some(token) = *state else {
+        index.remove_token(hash);
+        return Ok(());
+    };
+    if index.put_token(hash, token, *owner) {
+        return Ok(());
+    }
+    for state in users::states(reader, &[*owner]).await? {
+        index.put_owner(state);
+    }
+    if index.put_token(hash, token, *owner) {
+        Ok(())
+    } else {
+        Err(Error::Corrupt(format!("token {} belongs to user {owner}, who does not exist", token.id)))
+    }
+}
+
+/// Whose present state has to be read again.
+#[derive(Default)]
+struct Touched {
+    users: BTreeSet<UserId>,
+    tokens: BTreeSet<TokenId>,
+}
+
+impl Touched {
+    async fn add(&mut self, reader: &mut Reader, change: &Change) -> Result<(), Error> {
+        match change.entity_kind.as_str() {
+            "token" => {
+                self.tokens.insert(TokenId(change.entity_id));
+            }
+            "user" => {
+                self.users.insert(UserId(change.entity_id));
+            }
+            // Whoever was or is in the team: the record names who came and went, the store who stayed.
+            "team" => {
+                self.users.extend(members_in(&change.changes));
+                self.users.extend(teams::member_ids(reader, TeamId(change.entity_id)).await?);
+            }
+            other => return Err(Error::Corrupt(format!("a change of an unknown kind: {other}"))),
+        }
+        Ok(())
+    }
+}
+
+/// The ids under `members` in the changes of a team: `[[who left], [who joined]]`.
+fn members_in(changes: &str) -> Vec<UserId> {
+    let parsed: serde_json::Value = serde_json::from_str(changes).unwrap_or_default();
+    let sides = parsed.get("members").and_then(|members| members.as_array()).into_iter().flatten();
+    sides.filter_map(|side| side.as_array()).flatten().filter_map(serde_json::Value::as_i64).map(UserId).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_who_left_and_joined_are_read_from_the_record() {
+        assert_eq!(members_in(r#"{"members":[[1,2],[3]],"name":["a","b"]}"#), [1, 2, 3].map(UserId));
+        assert_eq!(members_in(r#"{"members":[null,[3]]}"#), [UserId(3)]);
+        assert!(members_in(r#"{"name":["a","b"]}"#).is_empty());
+    }
+}

@@ -1,0 +1,24 @@
+//! The server: from a request to its answer.
+//!
+//! [`router`] lists every route. Managing goes through [`api`] and [`service`] to the store; checking
+//! goes through [`verify`] and never touches the store. [`app`] is what both share.
+
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod command;
+pub mod config;
+pub mod error;
+pub mod feed;
+pub mod limits;
+pub mod listener;
+pub mod logging;
+pub mod master_key;
+pub mod metrics;
+pub mod proxy;
+pub mod router;
+pub mod run;
+pub mod service;
+pub mod tls;
+pub mod usage;
+pub mod verify;

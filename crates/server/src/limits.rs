@@ -1,0 +1,92 @@
+//! How many attempts an address has. Only failures count, and only a failure is ever answered 429:
+//! a genuine token is never refused because of others.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::config;
+use crate::error::Error;
+
+/// Counters per address.
+#[derive(Debug)]
+pub struct Limits {
+    failed_bearers: DefaultKeyedRateLimiter<IpAddr>,
+    revocations: DefaultKeyedRateLimiter<IpAddr>,
+}
+
+impl Limits {
+    /// Counters with the configured quotas.
+    pub fn new(config: config::Limits) -> Self {
+        Self {
+            failed_bearers: RateLimiter::keyed(Quota::per_minute(config.failed_bearer_per_minute)),
+            revocations: RateLimiter::keyed(Quota::per_minute(config.revocations_per_minute)),
+        }
+    }
+
+    /// Counts a failed bearer attempt; an error if the address has had too many.
+    pub fn failed_bearer(&self, address: IpAddr) -> Result<(), Error> {
+        count(&self.failed_bearers, address)
+    }
+
+    /// Counts a call of the revocation endpoint; an error if the address has had too many.
+    pub fn revocation(&self, address: IpAddr) -> Result<(), Error> {
+        count(&self.revocations, address)
+    }
+
+    /// Forgets addresses whose quota is whole again, so that memory stays bounded.
+    pub fn forget_the_quiet(&self) {
+        for limiter in [&self.failed_bearers, &self.revocations] {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+}
+
+fn count(limiter: &DefaultKeyedRateLimiter<IpAddr>, address: IpAddr) -> Result<(), Error> {
+    limiter.check_key(&subscriber(address)).map_err(|refusal| {
+        let wait = refusal.wait_time_from(DefaultClock::default().now());
+        Error::TooMany { retry_after: whole_seconds(wait) }
+    })
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+/// What stands for one subscriber: an IPv4 address, or the first 64 bits of an IPv6 address, since
+/// whoever has one of those has all of them.
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_does_not_use_up_anothers_quota() {
+        let limits = Limits::new(config::Limits {
+            failed_bearer_per_minute: 2.try_into().unwrap(),
+            ..config::Limits::default()
+        });
+        let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        assert!(limits.failed_bearer(a).is_ok() && limits.failed_bearer(a).is_ok());
+        assert!(matches!(limits.failed_bearer(a), Err(Error::TooMany { retry_after: 1.. })));
+        assert!(limits.failed_bearer(b).is_ok());
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_subscriber() {
+        let a: IpAddr = "2001:db8::1".parse().unwrap();
+        let b: IpAddr = "2001:db8::ffff:2".parse().unwrap();
+        let c: IpAddr = "2001:db8:0:1::1".parse().unwrap();
+        assert_eq!(subscriber(a), subscriber(b));
+        assert_ne!(subscriber(a), subscriber(c));
+    }
+}

@@ -1,0 +1,131 @@
+//! Runs an opened authority: listeners, background work, and the way down.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::listener::{self, Limits};
+use crate::router;
+use crate::tls::{Reloading, TlsError};
+
+/// How often last uses are written.
+const FLUSH_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the log is read for changes that were committed without being followed.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
+/// How often certificate and key are looked at.
+const RELOAD_EVERY: Duration = Duration::from_secs(5);
+
+/// How often quiet addresses are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// Why it can't listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Somebody else has the address, or it isn't ours.
+    #[error("cannot listen on {address}: {cause}")]
+    Address {
+        /// The configured address.
+        address: SocketAddr,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// Certificate or key can't be used.
+    #[error("server.tls: {0}")]
+    Tls(#[from] TlsError),
+}
+
+/// Listening, but not yet answering.
+pub struct Bound {
+    app: Arc<App>,
+    main: TcpListener,
+    metrics: Option<TcpListener>,
+    tls: Option<Reloading>,
+}
+
+impl Bound {
+    /// Takes the addresses and reads certificate and key.
+    pub async fn bind(app: Arc<App>) -> Result<Self, ListenError> {
+        let server = &app.config.server;
+        let tls = server.tls.as_ref().map(|tls| Reloading::open(tls.cert.clone(), tls.key.clone())).transpose()?;
+        let main = listen(server.listen).await?;
+        let metrics = match server.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        Ok(Self { app, main, metrics, tls })
+    }
+
+    /// The address that is listened on; tells the port where the configured one was 0.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.main.local_addr()
+    }
+
+    /// The address of `/metrics`, if there is one.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref()?.local_addr().ok()
+    }
+
+    /// Answers until `shutdown`, then ends what is under way, writes what is pending, and returns.
+    pub async fn serve(self, shutdown: CancellationToken) {
+        let Self { app, main, metrics, tls } = self;
+        let mut background = JoinSet::new();
+        every(&mut background, &shutdown, FLUSH_EVERY, Arc::clone(&app), flush);
+        every(&mut background, &shutdown, FOLLOW_EVERY, Arc::clone(&app), follow);
+        every(&mut background, &shutdown, FORGET_EVERY, Arc::clone(&app), |app| async move {
+            app.limits.forget_the_quiet();
+        });
+        if let Some(tls) = &tls {
+            background.spawn(tls.clone().follow(RELOAD_EVERY, shutdown.clone()));
+        }
+        if let Some(metrics) = metrics {
+            let router = router::metrics_router(Arc::clone(&app));
+            background.spawn(listener::serve(metrics, None, router, Limits::default(), shutdown.clone()));
+        }
+        listener::serve(main, tls, router::router(Arc::clone(&app)), Limits::default(), shutdown).await;
+        background.join_all().await;
+        flush(app).await;
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).await.map_err(|cause| ListenError::Address { address, cause })
+}
+
+/// Does `work` again and again until `shutdown`.
+fn every<W: Future<Output = ()> + Send>(
+    background: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+    pause: Duration,
+    app: Arc<App>,
+    work: impl Fn(Arc<App>) -> W + Send + 'static,
+) where
+    W: 'static,
+{
+    let shutdown = shutdown.clone();
+    background.spawn(async move {
+        while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            work(Arc::clone(&app)).await;
+        }
+    });
+}
+
+async fn flush(app: Arc<App>) {
+    if let Err(error) = app.usage.flush(&app.store).await {
+        tracing::warn!(%error, "last uses could not be written; trying again");
+    }
+}
+
+async fn follow(app: Arc<App>) {
+    if let Err(error) = app.feed.follow_all().await {
+        app.metrics.feed_failure();
+        tracing::warn!(%error, "the log of changes could not be followed; trying again");
+    }
+}

@@ -1,0 +1,336 @@
+//! The life of a token: generate, revoke, restore, rotate, delete.
+
+use std::sync::Arc;
+
+use tokenhouse_core::audit::Action;
+use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::codec::OwnerClaims;
+use tokenhouse_core::id::{TokenId, UserId};
+use tokenhouse_core::people::{Name, UserType};
+use tokenhouse_core::policy::{Access, Permission};
+use tokenhouse_core::token::{Lifetime, LifetimePolicy, Plaintext, Status, TokenKind};
+use tokenhouse_store::tokens::{self, NewToken, Token};
+use tokenhouse_store::{Connection, Writer, users};
+
+use super::{Changes, require};
+use crate::app::App;
+use crate::auth::guard::{Call, Origin};
+use crate::error::{Error, Fields};
+
+/// A token that has just been made, with the secret that is shown once.
+#[derive(Debug)]
+pub struct Generated {
+    /// The token.
+    pub token: Token,
+    /// The secret.
+    pub bearer_token: Plaintext,
+}
+
+/// What a new token is to be.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// Its name, as typed.
+    pub name: &'a str,
+    /// Its lifetime; `None` is never.
+    pub expires_in_days: Option<i64>,
+    /// For the SCIM endpoints only.
+    pub scim_endpoints_only: bool,
+    /// The service user it is for; `None` is the caller.
+    pub user_id: Option<UserId>,
+}
+
+/// Makes a personal token of the caller, or a service token.
+pub async fn generate(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<Generated, Error> {
+    may_generate(call, &wanted)?;
+    let mut fields = Fields::default();
+    let name = fields.check("name", Name::parse(wanted.name));
+    let lifetime = fields.check("expires_in_days", policy(app).check(wanted.expires_in_days));
+    let mut writer = app.begin(call).await?;
+    let owner = owner_of_new(&mut writer, call, wanted.user_id, &mut fields).await?;
+    fields.finish()?;
+    let (Some(name), Some(lifetime), Some(owner)) = (name, lifetime, owner) else {
+        return Err(Error::internal("a field was wrong, but not noted"));
+    };
+    let plan = Plan { owner, name, lifetime, scim_only: wanted.scim_endpoints_only, rotates: None };
+    mint(app, call, writer, plan).await
+}
+
+fn policy(app: &App) -> LifetimePolicy {
+    app.config.policy.into()
+}
+
+fn may_generate(call: &Call, wanted: &Wanted<'_>) -> Result<(), Error> {
+    let caller = call.caller;
+    if wanted.user_id.is_some() && !caller.has(Permission::ManageServiceTokens) {
+        return Err(Error::Forbidden("only Admins make service tokens".into()));
+    }
+    if wanted.user_id.is_none() && !caller.has_personal_tokens() {
+        return Err(Error::Forbidden(
+            "a service user has no personal tokens; an Admin makes service tokens for it with `user_id`".into(),
+        ));
+    }
+    if wanted.scim_endpoints_only && !caller.has(Permission::Provision) {
+        return Err(Error::Forbidden("only Admins make SCIM tokens".into()));
+    }
+    Ok(())
+}
+
+/// The owner of a new token: the caller, or an active service user.
+async fn owner_of_new(
+    connection: &mut Connection,
+    call: &Call,
+    wanted: Option<UserId>,
+    fields: &mut Fields,
+) -> Result<Option<users::User>, Error> {
+    let owner = users::find(connection, wanted.unwrap_or(call.caller.id)).await?;
+    let refusal = match (&owner, wanted) {
+        (None, _) => "there is no such user",
+        (Some(user), Some(_)) if user.user_type == UserType::Human => {
+            "must be a service user: personal tokens are made by their owner only"
+        }
+        (Some(user), _) if user.deleted_at.is_some() => "is deactivated; reactivate it first",
+        _ => return Ok(owner),
+    };
+    fields.wrong("user_id", refusal);
+    Ok(None)
+}
+
+/// A token about to be minted.
+struct Plan {
+    owner: users::User,
+    name: Name,
+    lifetime: Lifetime,
+    scim_only: bool,
+    rotates: Option<TokenId>,
+}
+
+async fn mint(app: &App, call: &Call, mut writer: Writer, plan: Plan) -> Result<Generated, Error> {
+    let Plan { owner, name, lifetime, scim_only, rotates } = plan;
+    let created_at = writer.now().whole_second();
+    let expires_at = lifetime.end(created_at);
+    let claims = OwnerClaims { sub: &owner.user_id, email: &owner.email, name: &owner.name };
+    let (bearer_token, hash) = app.codec.mint(claims, app.random.text::<16>()?, created_at, expires_at);
+    let new = NewToken {
+        owner: owner.id,
+        name: &name,
+        hash,
+        scim_only,
+        created_at,
+        created_by: call.creator().unwrap_or(owner.id),
+        expires_at,
+        parent_id: call.token(),
+        rotates,
+    };
+    let id = tokens::insert(&mut writer, &new).await?;
+    let changes = Changes::default()
+        .set("name", name.as_str())
+        .set("owner", &owner.user_id)
+        .set("kind", TokenKind::of_owner(owner.user_type))
+        .set("expiration", expires_at)
+        .set("scim_endpoints_only", scim_only)
+        .note("rotates", None, rotates);
+    let action = if rotates.is_some() { Action::TokenRotated } else { Action::TokenGenerated };
+    writer.record(call.draft(action, id.0, name.as_str(), changes.0)).await?;
+    let token = tokens::find(&mut writer, id).await?.ok_or_else(|| Error::internal("a token vanished"))?;
+    app.commit(writer).await?;
+    Ok(Generated { token, bearer_token })
+}
+
+/// The caller's personal tokens, newest first.
+pub async fn personal(app: &App, call: &Call) -> Result<Vec<Token>, Error> {
+    if !call.caller.has_personal_tokens() {
+        return Err(Error::Forbidden("a service user has no personal tokens".into()));
+    }
+    let mut found = tokens::personal(&mut *app.store.read().await?, call.caller.id).await?;
+    found.iter_mut().for_each(|token| with_latest_use(app, token));
+    Ok(found)
+}
+
+/// All service tokens, or those of one service user, newest first.
+pub async fn service(app: &App, user: Option<UserId>) -> Result<Vec<Token>, Error> {
+    let mut found = tokens::service(&mut *app.store.read().await?, user).await?;
+    found.iter_mut().for_each(|token| with_latest_use(app, token));
+    Ok(found)
+}
+
+/// One token that the caller may see.
+pub async fn one(app: &App, call: &Call, id: TokenId) -> Result<Token, Error> {
+    let mut token = find(&mut *app.store.read().await?, call, id).await?;
+    with_latest_use(app, &mut token);
+    Ok(token)
+}
+
+/// The newest use, whether it has been written yet or not.
+fn with_latest_use(app: &App, token: &mut Token) {
+    if let Some(used) = app.usage.latest(token.id) {
+        token.last_used_at = Some(used.at);
+        token.last_used_ip = Some(used.ip.to_string());
+    }
+}
+
+async fn find(connection: &mut Connection, call: &Call, id: TokenId) -> Result<Token, Error> {
+    let hidden = "there is no such token";
+    let token = tokens::find(connection, id).await?.ok_or_else(|| Error::NotFound(hidden.into()))?;
+    require(call.caller.access_token(kind(&token), token.owner.id), hidden, hidden)?;
+    Ok(token)
+}
+
+/// Personal or service.
+pub const fn kind(token: &Token) -> TokenKind {
+    TokenKind::of_owner(token.owner.user_type)
+}
+
+/// What the token amounts to at `now`.
+pub fn status(token: &Token, now: Timestamp) -> Status {
+    Status::at(now, token.expires_at, token.revoked_at.is_some())
+}
+
+/// Revokes a token, and with `descendants` every token that was made with it or with one of those,
+/// whoever owns them. What is revoked already stays as it is.
+pub async fn revoke(app: &App, call: &Call, id: TokenId, descendants: bool) -> Result<Token, Error> {
+    let mut writer = app.begin(call).await?;
+    let token = find(&mut writer, call, id).await?;
+    let mut doomed = vec![token];
+    if descendants {
+        doomed.extend(tokens::descendants(&mut writer, id).await?);
+    }
+    revoke_all(app, call, writer, &doomed).await?;
+    one(app, call, id).await
+}
+
+/// Revokes those that aren't; commits only if there were any. Answers how many.
+async fn revoke_all(app: &App, call: &Call, mut writer: Writer, doomed: &[Token]) -> Result<usize, Error> {
+    let now = writer.now();
+    let mut revoked = 0;
+    for token in doomed.iter().filter(|token| token.revoked_at.is_none()) {
+        tokens::set_revoked(&mut writer, token.id, Some(now)).await?;
+        let changes = Changes::default().note("active", true, false);
+        writer.record(call.draft(Action::TokenRevoked, token.id.0, &token.name, changes.0)).await?;
+        revoked += 1;
+    }
+    if revoked > 0 {
+        app.commit(writer).await?;
+    }
+    Ok(revoked)
+}
+
+/// Undoes a revoke of this one token. Never moves its expiry.
+pub async fn restore(app: &App, call: &Call, id: TokenId) -> Result<Token, Error> {
+    let mut writer = app.begin(call).await?;
+    let token = find(&mut writer, call, id).await?;
+    if token.revoked_at.is_some() {
+        tokens::set_revoked(&mut writer, id, None).await?;
+        let changes = Changes::default().note("active", false, true);
+        writer.record(call.draft(Action::TokenRestored, id.0, &token.name, changes.0)).await?;
+        app.commit(writer).await?;
+    }
+    one(app, call, id).await
+}
+
+/// Deletes a revoked or expired token for good.
+pub async fn delete(app: &App, call: &Call, id: TokenId) -> Result<(), Error> {
+    let mut writer = app.begin(call).await?;
+    let token = find(&mut writer, call, id).await?;
+    if status(&token, writer.now()) == Status::Active {
+        return Err(Error::BadRequest("the token is active; revoke it before you delete it".into()));
+    }
+    tokens::mark_deleted(&mut writer, id).await?;
+    let changes = Changes::default().note("name", Some(token.name.as_str()), None);
+    writer.record(call.draft(Action::TokenDeleted, id.0, &token.name, changes.0)).await?;
+    app.commit(writer).await
+}
+
+/// Revokes all tokens of a user. Answers how many were not revoked yet.
+pub async fn revoke_all_of(app: &App, call: &Call, user: UserId) -> Result<usize, Error> {
+    let mut writer = app.begin(call).await?;
+    let forbidden = "only a service user's tokens, or your own, can be revoked all at once";
+    let found = users::find(&mut writer, user).await?;
+    let access = found.as_ref().map_or(Access::Hidden, |found| call.caller.access_all_tokens(user, found.user_type));
+    let sees_people = call.caller.has(Permission::SeePeople);
+    let access = if access == Access::Hidden && !sees_people { Access::Forbidden } else { access };
+    require(access, "there is no such user", forbidden)?;
+    let doomed = tokens::unrevoked_of(&mut writer, user).await?;
+    revoke_all(app, call, writer, &doomed).await
+}
+
+/// Makes a successor with the same owner and kind. Both work until the old one is revoked.
+pub async fn rotate(
+    app: &App,
+    call: &Call,
+    id: TokenId,
+    name: Option<&str>,
+    expires_in_days: Option<i64>,
+) -> Result<Generated, Error> {
+    let mut fields = Fields::default();
+    let name = name.map(|name| fields.check("name", Name::parse(name)));
+    let lifetime = expires_in_days.map(|days| fields.check("expires_in_days", policy(app).check(Some(days))));
+    fields.finish()?;
+    let mut writer = app.begin(call).await?;
+    let token = find(&mut writer, call, id).await?;
+    may_rotate(&mut writer, call, &token).await?;
+    let lifetime = lifetime.flatten().unwrap_or_else(|| policy(app).inherit(token.created_at, token.expires_at));
+    let name = match name.flatten() {
+        Some(name) => name,
+        None => successors_name(&mut writer, &token).await?,
+    };
+    let missing = || Error::internal("a token's owner vanished");
+    let owner = users::find(&mut writer, token.owner.id).await?.ok_or_else(missing)?;
+    let plan = Plan { owner, name, lifetime, scim_only: token.scim_only, rotates: Some(id) };
+    mint(app, call, writer, plan).await
+}
+
+async fn may_rotate(writer: &mut Writer, call: &Call, token: &Token) -> Result<(), Error> {
+    if token.scim_only && !call.caller.has(Permission::Provision) {
+        return Err(Error::Forbidden("only Admins make SCIM tokens".into()));
+    }
+    let now = writer.now();
+    let refusal = match status(token, now) {
+        Status::Revoked => "the token is revoked; generate a new one, or restore it first",
+        Status::Expired => "the token has expired; generate a new one",
+        Status::Active if !token.owner.active => "the token's owner is deactivated; reactivate it first",
+        Status::Active if tokens::has_live_successor(writer, token.id, now).await? => {
+            "the token has an active successor already; revoke that one first, or rotate it"
+        }
+        Status::Active => return Ok(()),
+    };
+    Err(Error::Conflict(refusal.into()))
+}
+
+/// The old name plus ` (rotated YYYY-MM-DD)`, with a number where that is taken.
+async fn successors_name(writer: &mut Writer, token: &Token) -> Result<Name, Error> {
+    let old = Name::parse(&token.name).map_err(Error::internal)?;
+    let day = writer.now().day();
+    let mut name = old.with_suffix(&format!(" (rotated {day})"));
+    let mut number = 2;
+    while tokens::name_taken(writer, token.owner.id, &name).await? {
+        name = old.with_suffix(&format!(" (rotated {day}) {number}"));
+        number += 1;
+    }
+    Ok(name)
+}
+
+/// The token a call is made with.
+pub async fn current(app: &App, call: &Call) -> Result<Token, Error> {
+    let id = call.token().ok_or_else(|| Error::NotFound("this call was made without a token".into()))?;
+    let found = tokens::find(&mut *app.store.read().await?, id).await?;
+    let mut token = found.ok_or_else(|| Error::NotFound("there is no such token".into()))?;
+    with_latest_use(app, &mut token);
+    Ok(token)
+}
+
+/// Revokes the token a call is made with, whoever may manage it otherwise.
+pub async fn revoke_current(app: &App, call: &Call) -> Result<(), Error> {
+    let token = current(app, call).await?;
+    revoke_all(app, call, app.begin(call).await?, &[token]).await.map(|_| ())
+}
+
+/// Revokes a token for whoever holds it (RFC 7009). What isn't ours, or is gone, is as good as revoked.
+pub async fn revoke_presented(app: &App, presented: &[u8], origin: Origin) -> Result<(), Error> {
+    let Ok(genuine) = app.codec.read(presented) else { return Ok(()) };
+    let mut writer = app.begin_unchecked().await?;
+    let Some(token) = tokens::find_by_hash(&mut writer, &genuine.hash()).await? else { return Ok(()) };
+    let states = users::states(&mut writer, &[token.owner.id]).await?;
+    let owner = states.into_iter().next().ok_or_else(|| Error::internal("a token's owner vanished"))?;
+    let call = Call::with_token(Arc::new(owner), token.id, origin);
+    revoke_all(app, &call, writer, &[token]).await.map(|_| ())
+}

@@ -1,0 +1,282 @@
+//! People and service users: make, change, deactivate, reactivate.
+
+use tokenhouse_core::audit::Action;
+use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::id::{TeamId, UserId};
+use tokenhouse_core::people::{self, Invalid, Name, Role, UserType};
+use tokenhouse_store::users::{self, NewUser, User, UserFilter, UserUpdate};
+use tokenhouse_store::{Page, Writer, invitations, teams};
+
+use super::{Changes, require};
+use crate::app::App;
+use crate::auth::guard::Call;
+use crate::error::{Error, Fields};
+
+/// How long an invitation can be used, in days.
+const INVITATION_DAYS: i64 = 7;
+
+/// The most characters in a purpose.
+const PURPOSE_LIMIT: usize = 2_000;
+
+/// The most characters in an owner.
+const OWNER_LIMIT: usize = 255;
+
+/// What a new account is to be, as typed.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// Human or service.
+    pub user_type: UserType,
+    /// Display name.
+    pub name: &'a str,
+    /// E-mail address of a person.
+    pub email: Option<&'a str>,
+    /// Role.
+    pub role: Role,
+    /// Names of teams.
+    pub teams: &'a [String],
+    /// What a service user is for.
+    pub purpose: Option<&'a str>,
+    /// Who answers for a service user.
+    pub owner: Option<&'a str>,
+}
+
+/// A new account and, for a person, the link by which they choose a password.
+#[derive(Debug)]
+pub struct Created {
+    /// The account.
+    pub user: User,
+    /// One-time link, for seven days.
+    pub invite_url: Option<String>,
+}
+
+/// Makes a service user, or a person with a local account.
+pub async fn create(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<Created, Error> {
+    let mut fields = Fields::default();
+    let name = fields.check("name", Name::parse(wanted.name));
+    let identity = match wanted.user_type {
+        UserType::Service => service_identity(&mut fields, name.as_ref(), wanted.email),
+        UserType::Human => human_identity(app, &mut fields, wanted.email)?,
+    };
+    let responsibility = responsibility(&mut fields, wanted.user_type, wanted.purpose, wanted.owner);
+    let mut writer = app.begin(call).await?;
+    let teams = known_teams(&mut writer, &mut fields, wanted.teams).await?;
+    fields.finish()?;
+    let (Some(name), Some(identity), Some((purpose, owner))) = (name, identity, responsibility) else {
+        return Err(Error::internal("a field was wrong, but not noted"));
+    };
+    let new = NewUser {
+        user_id: &identity.user_id,
+        user_name: &identity.user_name,
+        email: &identity.email,
+        name: &name,
+        role: wanted.role,
+        user_type: wanted.user_type,
+        purpose: purpose.as_deref(),
+        owner: owner.as_deref(),
+        created_at: writer.now(),
+        created_by: call.creator(),
+    };
+    let id = users::insert(&mut writer, &new).await?;
+    teams::set_teams_of(&mut writer, id, &teams).await?;
+    let invite_url = match wanted.user_type {
+        UserType::Human => Some(invite(app, &mut writer, id).await?),
+        UserType::Service => None,
+    };
+    let user = existing(&mut writer, id).await?;
+    let changes = Changes::default()
+        .set("name", &user.name)
+        .set("user_id", &user.user_id)
+        .set("email", &user.email)
+        .set("role", user.role)
+        .set("user_type", user.user_type)
+        .set("teams", &user.teams)
+        .note("purpose", None, user.purpose.as_deref())
+        .note("owner", None, user.owner.as_deref());
+    writer.record(call.draft(Action::UserCreated, id.0, &user.name, changes.0)).await?;
+    app.commit(writer).await?;
+    Ok(Created { user, invite_url })
+}
+
+struct Identity {
+    user_id: String,
+    user_name: String,
+    email: String,
+}
+
+fn service_identity(fields: &mut Fields, name: Option<&Name>, email: Option<&str>) -> Option<Identity> {
+    if email.is_some() {
+        fields.wrong("email", "a service user has no e-mail address");
+    }
+    let slug = fields.check("name", people::slug(name?))?;
+    let user_id = people::service_user_id(&slug);
+    Some(Identity { email: user_id.clone(), user_id, user_name: slug })
+}
+
+fn human_identity(app: &App, fields: &mut Fields, email: Option<&str>) -> Result<Option<Identity>, Error> {
+    let required = || Err(Invalid("is required for a person".into()));
+    let email = fields.check("email", email.map_or_else(required, people::email));
+    let user_id = format!("local|{}", app.random.text::<12>()?);
+    Ok(email.map(|email| Identity { user_id, user_name: email.clone(), email }))
+}
+
+/// Purpose and owner, which only service users have.
+fn responsibility(
+    fields: &mut Fields,
+    user_type: UserType,
+    purpose: Option<&str>,
+    owner: Option<&str>,
+) -> Option<(Option<String>, Option<String>)> {
+    let mut checked = |field, text: Option<&str>, limit| match text {
+        None => Some(None),
+        Some(_) if user_type == UserType::Human => {
+            fields.wrong(field, "only a service user has one");
+            None
+        }
+        Some(text) => fields.check(field, people::free_text(text, limit)),
+    };
+    let purpose = checked("purpose", purpose, PURPOSE_LIMIT);
+    let owner = checked("owner", owner, OWNER_LIMIT);
+    Some((purpose?, owner?))
+}
+
+/// The ids of the named teams, without `Public`, which everybody is in anyway.
+async fn known_teams(writer: &mut Writer, fields: &mut Fields, names: &[String]) -> Result<Vec<TeamId>, Error> {
+    let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+    let found = teams::find_by_names(writer, &wanted).await?;
+    for name in names {
+        if !found.iter().any(|(_, known)| people::fold(known) == people::fold(name)) {
+            fields.wrong("teams", &format!("there is no team `{name}`"));
+        }
+    }
+    Ok(found.into_iter().map(|(id, _)| id).filter(|id| *id != teams::PUBLIC).collect())
+}
+
+async fn invite(app: &App, writer: &mut Writer, user: UserId) -> Result<String, Error> {
+    let code = app.random.text::<32>()?;
+    let expires_at = writer.now().plus_days(INVITATION_DAYS);
+    invitations::insert(writer, user, &app.master.code_hash(&code), expires_at).await?;
+    Ok(format!("{}/invite/{code}", app.config.server.public_url))
+}
+
+async fn existing(connection: &mut tokenhouse_store::Connection, id: UserId) -> Result<User, Error> {
+    users::find(connection, id).await?.ok_or_else(|| Error::NotFound("there is no such user".into()))
+}
+
+/// One account that the caller may see.
+pub async fn one(app: &App, call: &Call, id: UserId) -> Result<User, Error> {
+    let forbidden = "only Managers and Admins see other people";
+    require(call.caller.access_profile(id), forbidden, forbidden)?;
+    existing(&mut *app.store.read().await?, id).await
+}
+
+/// A page of accounts.
+pub async fn page(app: &App, filter: &UserFilter, window: (i64, i64)) -> Result<Page<User>, Error> {
+    let (limit, offset) = window;
+    Ok(users::page(&mut *app.store.read().await?, filter, limit, offset).await?)
+}
+
+/// What is to change of an account; `None` stays.
+#[derive(Debug, Default)]
+pub struct Update<'a> {
+    /// Display name.
+    pub name: Option<&'a str>,
+    /// Role.
+    pub role: Option<Role>,
+    /// Names of all teams.
+    pub teams: Option<&'a [String]>,
+    /// What a service user is for; empty removes it.
+    pub purpose: Option<&'a str>,
+    /// Who answers for a service user; empty removes it.
+    pub owner: Option<&'a str>,
+}
+
+/// Changes an account. Acts on all its tokens at once.
+pub async fn update(app: &App, call: &Call, id: UserId, update: Update<'_>) -> Result<User, Error> {
+    let mut writer = app.begin(call).await?;
+    let before = existing(&mut writer, id).await?;
+    let mut fields = Fields::default();
+    let name = update.name.and_then(|name| fields.check("name", Name::parse(name)));
+    let responsibility = responsibility(&mut fields, before.user_type, update.purpose, update.owner);
+    let teams = match update.teams {
+        Some(names) => Some(known_teams(&mut writer, &mut fields, names).await?),
+        None => None,
+    };
+    fields.finish()?;
+    let role = update.role.unwrap_or(before.role);
+    if role < Role::Admin {
+        keep_an_admin(&mut writer, &before).await?;
+    }
+    let (purpose, owner) = responsibility.unwrap_or_default();
+    let name = match name {
+        Some(name) => name,
+        None => Name::parse(&before.name).map_err(Error::internal)?,
+    };
+    let changed = UserUpdate {
+        name: &name,
+        role,
+        purpose: if update.purpose.is_some() { purpose.as_deref() } else { before.purpose.as_deref() },
+        owner: if update.owner.is_some() { owner.as_deref() } else { before.owner.as_deref() },
+    };
+    users::update(&mut writer, id, &changed).await?;
+    if let Some(teams) = teams {
+        teams::set_teams_of(&mut writer, id, &teams).await?;
+    }
+    let after = existing(&mut writer, id).await?;
+    let changes = Changes::default()
+        .note("name", &before.name, &after.name)
+        .note("role", before.role, after.role)
+        .note("teams", &before.teams, &after.teams)
+        .note("purpose", &before.purpose, &after.purpose)
+        .note("owner", &before.owner, &after.owner);
+    if !changes.is_empty() {
+        writer.record(call.draft(Action::UserUpdated, id.0, &after.name, changes.0)).await?;
+        app.commit(writer).await?;
+    }
+    Ok(after)
+}
+
+/// The last active human Admin can't be demoted or deactivated: nobody could undo it.
+async fn keep_an_admin(writer: &mut Writer, user: &User) -> Result<(), Error> {
+    let is_active_admin =
+        user.user_type == UserType::Human && user.role == Role::Admin && user.deleted_at.is_none();
+    if is_active_admin && users::active_human_admins(writer).await? <= 1 {
+        return Err(Error::Conflict("this is the last active Admin; make somebody else an Admin first".into()));
+    }
+    Ok(())
+}
+
+/// Deactivates an account and so stops all its tokens. Idempotent.
+pub async fn deactivate(app: &App, call: &Call, id: UserId) -> Result<(), Error> {
+    let mut writer = app.begin(call).await?;
+    let user = existing(&mut writer, id).await?;
+    if user.deleted_at.is_some() {
+        return Ok(());
+    }
+    keep_an_admin(&mut writer, &user).await?;
+    let now = writer.now();
+    set_deactivated(app, call, writer, &user, Some(now), Action::UserDeactivated).await
+}
+
+/// Undoes a deactivation: tokens that are neither revoked nor expired work again. Idempotent.
+pub async fn reactivate(app: &App, call: &Call, id: UserId) -> Result<User, Error> {
+    let mut writer = app.begin(call).await?;
+    let user = existing(&mut writer, id).await?;
+    if user.deleted_at.is_some() {
+        set_deactivated(app, call, writer, &user, None, Action::UserReactivated).await?;
+    }
+    existing(&mut *app.store.read().await?, id).await
+}
+
+async fn set_deactivated(
+    app: &App,
+    call: &Call,
+    mut writer: Writer,
+    user: &User,
+    at: Option<Timestamp>,
+    action: Action,
+) -> Result<(), Error> {
+    users::set_deactivated(&mut writer, user.id, at).await?;
+    let changes = Changes::default().note("deleted_at", user.deleted_at, at);
+    writer.record(call.draft(action, user.id.0, &user.name, changes.0)).await?;
+    app.commit(writer).await
+}

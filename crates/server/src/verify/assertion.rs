@@ -1,0 +1,124 @@
+//! What the gateway tells an upstream about a caller, signed: a JWT (RFC 7519) with EdDSA (RFC 8037)
+//! that lives for 60 seconds. Anybody can check it with the key at `/.well-known/jwks.json`.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use serde::Serialize;
+use serde_json::json;
+use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::id::TokenId;
+use tokenhouse_core::keys::{MasterKey, Purpose};
+use tokenhouse_core::people::{Role, UserType};
+use tokenhouse_core::random::{NoRandomness, Random};
+use tokenhouse_core::verdict::Accepted;
+use utoipa::ToSchema;
+
+use crate::config::Config;
+
+/// Seconds an assertion lives.
+const LIFETIME: i64 = 60;
+
+/// Signs assertions of one issuer for one audience.
+#[derive(Clone)]
+pub struct Assertion {
+    key: SigningKey,
+    /// The fixed header, encoded and with its dot.
+    header: String,
+    key_id: String,
+    issuer: String,
+    audience: String,
+}
+
+impl std::fmt::Debug for Assertion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Assertion").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: &'a str,
+    email: &'a str,
+    name: &'a str,
+    role: Role,
+    teams: &'a [String],
+    user_type: UserType,
+    token_id: TokenId,
+    iat: i64,
+    exp: i64,
+    jti: String,
+}
+
+/// Public keys (RFC 7517).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeySet {
+    keys: Vec<Key>,
+}
+
+/// A public key (RFC 8037, section 2).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Key {
+    #[schema(example = "OKP")]
+    kty: &'static str,
+    #[schema(example = "Ed25519")]
+    crv: &'static str,
+    #[serde(rename = "use")]
+    #[schema(example = "sig")]
+    usage: &'static str,
+    #[schema(example = "EdDSA")]
+    alg: &'static str,
+    kid: String,
+    x: String,
+}
+
+impl Assertion {
+    /// The signer under this master key.
+    pub fn new(master: &MasterKey, config: &Config) -> Self {
+        let key = SigningKey::from_bytes(&master.derive(Purpose::Assertion));
+        let public = key.verifying_key();
+        let key_id = BASE64_URL_SAFE_NO_PAD.encode(&public.as_bytes()[..9]);
+        let header = json!({ "alg": "EdDSA", "typ": "JWT", "kid": key_id }).to_string();
+        Self {
+            header: BASE64_URL_SAFE_NO_PAD.encode(header) + ".",
+            key,
+            key_id,
+            issuer: config.server.public_url.clone(),
+            audience: config.gateway.audience.clone(),
+        }
+    }
+
+    /// The signed statement that `accepted` is calling at `now`.
+    pub fn sign(&self, accepted: &Accepted, now: Timestamp, random: &Random) -> Result<String, NoRandomness> {
+        let owner = &accepted.owner;
+        let claims = json!(Claims {
+            iss: &self.issuer,
+            aud: &self.audience,
+            sub: &owner.user_id,
+            email: &owner.email,
+            name: &owner.name,
+            role: owner.role,
+            teams: &owner.teams,
+            user_type: owner.user_type,
+            token_id: accepted.token.id,
+            iat: now.seconds(),
+            exp: now.seconds() + LIFETIME,
+            jti: random.text::<16>()?,
+        });
+        let mut text = self.header.clone();
+        BASE64_URL_SAFE_NO_PAD.encode_string(claims.to_string(), &mut text);
+        let signature = self.key.sign(text.as_bytes()).to_bytes();
+        text.push('.');
+        BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut text);
+        Ok(text)
+    }
+
+    /// The public key.
+    pub fn key_set(&self) -> KeySet {
+        let x = BASE64_URL_SAFE_NO_PAD.encode(self.key.verifying_key().as_bytes());
+        let kid = self.key_id.clone();
+        KeySet { keys: vec![Key { kty: "OKP", crv: "Ed25519", usage: "sig", alg: "EdDSA", kid, x }] }
+    }
+}

@@ -1,0 +1,189 @@
+//! `/forward-auth`: for nginx `auth_request`, Caddy, Traefik, HAProxy. 200 with the caller in headers,
+//! or 401, or 403; never anything else, so that `auth_request` can use it.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokenhouse_core::rules::Path;
+use tokenhouse_core::verdict::{Accepted, Reason};
+
+use super::identity;
+use crate::app::App;
+use crate::auth::{bearer, guard};
+use crate::error::challenge;
+use crate::metrics::Checkpoint;
+
+/// Whether the request that a proxy asks about may pass
+#[utoipa::path(get, path = "/forward-auth", tag = "Checking tokens", security(("bearer" = [])),
+    params(
+        ("X-Forwarded-Method" = Option<String>, Header, description = "Original method; or X-Original-Method"),
+        ("X-Forwarded-Uri" = Option<String>, Header, description = "Original target; or X-Original-URI or X-Original-URL"),
+    ),
+    responses(
+        (status = 200, description = "May pass; the caller is in X-Auth-* headers"),
+        (status = 401, description = "No good token"),
+        (status = 403, description = "Role too low, a SCIM token, or the original request is missing or doubtful"),
+    ))]
+pub async fn forward_auth(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let mut response = match check(&app, &parts) {
+        Ok(accepted) => (StatusCode::OK, identity::headers(&accepted)).into_response(),
+        Err(Refusal::Unauthenticated(reason)) => {
+            (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge(reason))]).into_response()
+        }
+        Err(Refusal::Forbidden) => StatusCode::FORBIDDEN.into_response(),
+    };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+enum Refusal {
+    Unauthenticated(Option<Reason>),
+    Forbidden,
+}
+
+fn check(app: &App, parts: &http::request::Parts) -> Result<Accepted, Refusal> {
+    let token = bearer::token(&parts.headers).map_err(Refusal::Unauthenticated)?;
+    let ip = guard::origin(parts, app).ip;
+    let accepted = app.check(Checkpoint::ForwardAuth, token, ip).map_err(|refused| match refused.reason {
+        Reason::Forbidden | Reason::ScimOnly => Refusal::Forbidden,
+        reason => Refusal::Unauthenticated(Some(reason)),
+    })?;
+    if accepted.token.scim_only {
+        return Err(Refusal::Forbidden);
+    }
+    let original = original(&parts.headers).map_err(|problem| {
+        tracing::warn!(%problem, "forward-auth refused: the proxy in front is not set up right");
+        Refusal::Forbidden
+    })?;
+    let path = Path::parse(original.path).map_err(|problem| {
+        tracing::debug!(%problem, "forward-auth refused a path");
+        Refusal::Forbidden
+    })?;
+    if accepted.owner.role < app.rules.least_role(original.method, &path) {
+        return Err(Refusal::Forbidden);
+    }
+    Ok(accepted)
+}
+
+/// Method and path of the request that the proxy asks about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Original<'a> {
+    method: &'a str,
+    path: &'a str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+enum OriginalRefused {
+    #[error("neither X-Forwarded-Method with X-Forwarded-Uri nor X-Original-Method with X-Original-URI was sent")]
+    Missing,
+    #[error("{0} was sent twice, or is not text")]
+    Repeated(&'static str),
+    #[error("X-Forwarded-* and X-Original-* (or X-Original-URI and X-Original-URL) disagree; clear the ones the proxy doesn't set")]
+    Disagree,
+}
+
+/// One family must be there whole, so that a client can't add the half that a proxy leaves out; and
+/// whatever else is there must agree with it.
+fn original(headers: &HeaderMap) -> Result<Original<'_>, OriginalRefused> {
+    let method = |name| single(headers, name);
+    let path = |name| Ok::<_, OriginalRefused>(single(headers, name)?.map(path_of));
+    let families = [
+        (method("x-forwarded-method")?, path("x-forwarded-uri")?),
+        (method("x-original-method")?, path("x-original-uri")?),
+        (method("x-original-method")?, path("x-original-url")?),
+    ];
+    let whole = families.iter().find_map(|(method, path)| Some(Original { method: (*method)?, path: (*path)? }));
+    let original = whole.ok_or(OriginalRefused::Missing)?;
+    let agrees = |(method, path): &(Option<&str>, Option<&str>)| {
+        method.is_none_or(|method| method == original.method) && path.is_none_or(|path| path == original.path)
+    };
+    if families.iter().all(agrees) { Ok(original) } else { Err(OriginalRefused::Disagree) }
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, OriginalRefused> {
+    let mut values = headers.get_all(name).iter();
+    // A proxy clears a header by sending it empty.
+    let Some(value) = values.next().filter(|value| !value.is_empty()) else { return Ok(None) };
+    let repeated = OriginalRefused::Repeated(name);
+    if values.next().is_some() {
+        return Err(repeated);
+    }
+    std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| repeated)
+}
+
+/// The path of a target: without query, and without scheme and host where there are any.
+fn path_of(target: &str) -> &str {
+    let without_query = target.split(['?', '#']).next().unwrap_or_default();
+    match without_query.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        _ => without_query,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(sent: &[(&'static str, &str)]) -> Result<(String, String), OriginalRefused> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            headers.append(*name, value.parse().unwrap());
+        }
+        original(&headers).map(|o| (o.method.to_owned(), o.path.to_owned()))
+    }
+
+    #[test]
+    fn either_family_does_when_it_is_whole() {
+        let expected = Ok(("GET".to_owned(), "/a/b".to_owned()));
+        for sent in [
+            &[("x-forwarded-method", "GET"), ("x-forwarded-uri", "/a/b?c=/d")][..],
+            &[("x-original-method", "GET"), ("x-original-uri", "/a/b")],
+            &[("x-original-method", "GET"), ("x-original-url", "https://h:1/a/b?x=://y")],
+            &[("x-forwarded-method", ""), ("x-original-method", "GET"), ("x-original-uri", "/a/b")],
+            &[
+                ("x-forwarded-method", "GET"),
+                ("x-forwarded-uri", "/a/b?1"),
+                ("x-original-method", "GET"),
+                ("x-original-uri", "/a/b?2"),
+            ],
+        ] {
+            assert_eq!(outcome(sent), expected, "{sent:?}");
+        }
+        assert_eq!(path_of("http://host"), "/");
+        assert_eq!(path_of("/redirect/http://host/x"), "/redirect/http://host/x");
+    }
+
+    #[test]
+    fn a_doubtful_original_is_refused() {
+        use OriginalRefused::{Disagree, Missing, Repeated};
+        for (sent, problem) in [
+            (&[][..], Missing),
+            (&[("x-forwarded-method", "GET")], Missing),
+            (&[("x-forwarded-method", "GET"), ("x-original-uri", "/a")], Missing),
+            (&[("x-original-uri", "/b"), ("x-forwarded-method", "GET"), ("x-forwarded-uri", "/a")], Disagree),
+            (&[("x-original-method", "PUT"), ("x-forwarded-method", "GET"), ("x-forwarded-uri", "/a")], Disagree),
+            (
+                &[
+                    ("x-forwarded-method", "GET"),
+                    ("x-forwarded-uri", "/a"),
+                    ("x-original-method", "POST"),
+                    ("x-original-uri", "/a"),
+                ],
+                Disagree,
+            ),
+            (
+                &[("x-original-method", "GET"), ("x-original-uri", "/a"), ("x-original-url", "http://h/b")],
+                Disagree,
+            ),
+            (
+                &[("x-original-method", "GET"), ("x-original-uri", "/a"), ("x-original-uri", "/a")],
+                Repeated("x-original-uri"),
+            ),
+        ] {
+            assert_eq!(outcome(sent), Err(problem), "{sent:?}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The gateway: whatever is not for us goes to the upstream, after the check.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use tokenhouse_core::rules::Path;
+
+use super::identity;
+use crate::app::App;
+use crate::auth::guard;
+use crate::error::Error;
+use crate::listener::Secure;
+use crate::metrics::Checkpoint;
+use crate::proxy::{self, Failure};
+
+/// What is ours, as segments of a decoded path. Whatever lies under one of these never goes upstream,
+/// however it is spelled, and whether there is such a route or not.
+const RESERVED: [&[&str]; 24] = [
+    &["api", "activity"],
+    &["api", "activity.csv"],
+    &["api", "alerts"],
+    &["api", "cli"],
+    &["api", "docs"],
+    &["api", "leaks"],
+    &["api", "openapi.json"],
+    &["api", "policies"],
+    &["api", "requests"],
+    &["api", "reviews"],
+    &["api", "reviews.csv"],
+    &["api", "scim"],
+    &["api", "sessions"],
+    &["api", "status"],
+    &["api", "teams"],
+    &["api", "user-tokens"],
+    &["api", "users"],
+    &[".well-known", "jwks.json"],
+    &["assets"],
+    &["forward-auth"],
+    &["healthz"],
+    &["oauth"],
+    &["readyz"],
+    &["scim"],
+];
+
+/// The pages of the web UI, at the front door.
+const PAGES: [&str; 5] = ["invite", "login", "logout", "settings", "setup"];
+
+/// Everything that matches no route: to the upstream if there is one, after token, path and role.
+pub async fn gateway(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
+    let nothing_here = || Error::NotFound("there is nothing at this path".into());
+    let path = Path::parse(request.uri().path());
+    if path.as_ref().is_ok_and(is_ours) {
+        return Err(nothing_here());
+    }
+    let Some(proxy) = &app.proxy else { return Err(nothing_here()) };
+    let (parts, body) = request.into_parts();
+    let (accepted, origin) = guard::authenticate(&parts, &app, Checkpoint::Gateway)?;
+    if accepted.token.scim_only {
+        return Err(Error::Forbidden("a SCIM token opens the SCIM endpoints and nothing else".into()));
+    }
+    let path = path.map_err(|problem| Error::BadRequest(problem.to_string()))?;
+    let least = app.rules.least_role(parts.method.as_str(), &path);
+    if accepted.owner.role < least {
+        return Err(Error::Forbidden(format!("this needs the role {least}")));
+    }
+    let mut identity = identity::headers(&accepted);
+    identity::add_assertion(&mut identity, &app.assertion.sign(&accepted, app.now(), &app.random)?);
+    let secure = parts.extensions.get::<Secure>().is_some_and(|secure| secure.0);
+    let origin = proxy::Origin { client: origin.ip, secure };
+    let request = Request::from_parts(parts, body);
+    proxy.forward(request, identity, origin).await.map_err(|failure| match failure {
+        Failure::Unreachable => Error::UpstreamUnreachable,
+        Failure::TooSlow => Error::UpstreamTooSlow,
+        Failure::BadRequest => Error::BadRequest("the request can't be passed on as it is".into()),
+    })
+}
+
+fn is_ours(path: &Path) -> bool {
+    let segments = path.segments();
+    let starts_with = |prefix: &&[&str]| {
+        prefix.len() <= segments.len()
+            && prefix.iter().zip(segments).all(|(own, segment)| own.eq_ignore_ascii_case(segment))
+    };
+    let page = segments.first().is_none_or(|first| PAGES.iter().any(|page| page.eq_ignore_ascii_case(first)));
+    page || RESERVED.iter().any(starts_with)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ours_is_known_in_every_spelling() {
+        for ours in ["/", "/api/users", "/API/Users/7/x", "/%61pi/user-tokens", "/scim/v2/Users", "/LOGIN/", "/oauth/x"] {
+            assert!(is_ours(&Path::parse(ours).unwrap()), "{ours}");
+        }
+        for theirs in ["/api", "/api/datastores", "/apis/users", "/user-tokens", "/metrics", "/api/user-tokens2"] {
+            assert!(!is_ours(&Path::parse(theirs).unwrap()), "{theirs}");
+        }
+    }
+}
