@@ -8,10 +8,7 @@ mod pulse;
 mod socket;
 
 use std::future::poll_fn;
-use std::io::{
-    self,
-    ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset},
-};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -93,7 +90,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(15),
             idle: Duration::from_secs(75),
-            stall: Duration::from_secs(60),
+            stall: Duration::from_mins(1),
             keep_alive: Duration::from_secs(30),
             drain: Duration::from_secs(30),
         }
@@ -155,15 +152,19 @@ async fn accept(
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => return (stream, peer, slot),
-            // The client gave up while it waited in the queue.
-            Err(error) if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) => {
-            }
+            Err(error) if gave_up(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "can't accept connections, trying again in {BACK_OFF:?}");
                 sleep(BACK_OFF).await;
             }
         }
     }
+}
+
+/// Whether it was the client that went away while it waited in the queue.
+fn gave_up(error: &io::Error) -> bool {
+    use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 fn http(limits: &Limits) -> Builder<TokioExecutor> {

@@ -14,7 +14,7 @@ use crate::service::tokens::{self, Wanted as WantedToken};
 use crate::service::users::{self, Created, Wanted as WantedUser};
 
 /// Makes a person, and a token of theirs if one is wanted.
-pub async fn create(context: Context, wanted: CreateAdmin) -> Result<ExitCode, Failure> {
+pub(super) async fn create(context: Context, wanted: CreateAdmin) -> Result<ExitCode, Failure> {
     let Context { config, master_key, clock, random } = context;
     let app = App::open(config, master_key, clock, random).await?;
     let person = WantedUser {

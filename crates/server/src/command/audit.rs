@@ -10,7 +10,7 @@ use crate::app::StartError;
 use crate::master_key;
 
 /// Walks the whole chain.
-pub async fn verify(context: Context, expect: Option<Head>) -> Result<ExitCode, Failure> {
+pub(super) async fn verify(context: Context, expect: Option<Head>) -> Result<ExitCode, Failure> {
     let Context { config, master_key, clock, random } = context;
     let url = &config.store.url.0;
     if !Store::exists(url).await? {

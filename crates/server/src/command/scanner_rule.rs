@@ -7,7 +7,7 @@ use tokenhouse_core::codec;
 use super::{Failure, say};
 
 /// Prints a rule for gitleaks.
-pub fn run() -> Result<ExitCode, Failure> {
+pub(super) fn run() -> Result<ExitCode, Failure> {
     say("[[rules]]")?;
     say("id = \"tokenhouse-token\"")?;
     say("description = \"Tokenhouse access token\"")?;

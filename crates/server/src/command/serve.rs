@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::run::Bound;
 
 /// Answers until it is asked to stop.
-pub async fn run(context: Context) -> Result<ExitCode, Failure> {
+pub(super) async fn run(context: Context) -> Result<ExitCode, Failure> {
     let Context { config, master_key, clock, random } = context;
     let app = App::open(config, master_key, clock, random).await?;
     let shutdown = stop_on_signal()?;
@@ -24,7 +24,7 @@ pub async fn run(context: Context) -> Result<ExitCode, Failure> {
 }
 
 /// Cancelled by SIGTERM or SIGINT.
-pub fn stop_on_signal() -> Result<CancellationToken, Failure> {
+pub(super) fn stop_on_signal() -> Result<CancellationToken, Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let shutdown = CancellationToken::new();
