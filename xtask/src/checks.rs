@@ -1,0 +1,36 @@
+//! Everything that has to pass.
+
+use crate::shell::{Shell, ShellError};
+
+const BEFORE_TESTS: [&str; 3] = [
+    "cargo fmt --all --check",
+    "cargo clippy --workspace --all-targets --locked -- -D warnings",
+    "cargo-deny --locked check --hide-inclusion-graph bans licenses sources",
+];
+
+const TESTS: [&str; 2] = [
+    "cargo test --workspace --locked",
+    "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked",
+];
+
+/// Runs the checks in order, up to the first that fails.
+pub(crate) fn run(shell: &Shell) -> Result<(), ShellError> {
+    BEFORE_TESTS.iter().try_for_each(|line| shell.run(line))?;
+    check_advisories(shell)?;
+    TESTS.iter().try_for_each(|line| shell.run(line))?;
+    println!("\nAll checks passed.");
+    Ok(())
+}
+
+/// The advisory database lives on GitHub. Where that can't be reached, the tests still count.
+fn check_advisories(shell: &Shell) -> Result<(), ShellError> {
+    if shell.succeeds("cargo-deny fetch db") {
+        shell.run("cargo-deny --locked check --disable-fetch --hide-inclusion-graph advisories")
+    } else {
+        println!(
+            "\nSKIPPED: known vulnerabilities were not looked up, because the advisory database\n\
+             (https://github.com/RustSec/advisory-db) could not be fetched."
+        );
+        Ok(())
+    }
+}

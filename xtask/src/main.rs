@@ -1,0 +1,50 @@
+//! `cargo xtask`: what a contributor needs besides cargo.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "speaks to people at a terminal")]
+
+mod checks;
+mod programs;
+mod shell;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::programs::Missing;
+use crate::shell::{Shell, ShellError};
+
+/// What a contributor to Tokenhouse needs.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Xtask {
+    /// Installs what is missing and runs everything that has to pass, up to the first failure
+    Test,
+    /// Only installs what the tests need and is missing
+    Install,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Shell(#[from] ShellError),
+    #[error(transparent)]
+    Missing(#[from] Missing),
+}
+
+fn main() -> ExitCode {
+    match run(&Xtask::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\n{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Xtask) -> Result<(), Failure> {
+    let shell = Shell::new()?;
+    programs::install(&shell)?;
+    match task {
+        Xtask::Test => Ok(checks::run(&shell)?),
+        Xtask::Install => Ok(()),
+    }
+}

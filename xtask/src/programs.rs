@@ -1,0 +1,147 @@
+//! The programs that the tests need: finds out which are missing and installs them where it may.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::Failure;
+use crate::shell::{Shell, ShellError};
+
+/// A program and the Debian packages it comes in.
+struct Program {
+    name: &'static str,
+    packages: &'static str,
+}
+
+const PROGRAMS: [Program; 6] = [
+    Program { name: "cc", packages: "gcc libc6-dev" },
+    Program { name: "curl", packages: "curl" },
+    Program { name: "setpriv", packages: "util-linux" },
+    Program { name: "initdb", packages: "postgresql" },
+    Program { name: "nginx", packages: "nginx" },
+    Program { name: "caddy", packages: "caddy" },
+];
+
+/// PostgreSQL's own programs are not on the path; there is a folder for each version.
+const POSTGRESQL_VERSIONS: &str = "/usr/lib/postgresql";
+
+const CARGO_DENY_VERSION: &str = "0.20.2";
+
+/// Programs are missing and can't be installed from here.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "The tests need programs that are missing here: {}.\n\
+     Install them and run this again. On Debian and its kin:\n\n    \
+     sudo apt-get install --no-install-recommends {packages}\n\n\
+     (With apt-get and root, or sudo without a password, this happens by itself.)",
+    names.join(", ")
+)]
+pub(crate) struct Missing {
+    names: Vec<&'static str>,
+    packages: String,
+}
+
+impl Missing {
+    fn in_folders(folders: &[PathBuf]) -> Option<Self> {
+        let (names, packages): (Vec<_>, Vec<_>) = PROGRAMS
+            .iter()
+            .filter(|program| !is_in(folders, program.name))
+            .map(|program| (program.name, program.packages))
+            .unzip();
+        (!names.is_empty()).then(|| Self { names, packages: packages.join(" ") })
+    }
+}
+
+/// Installs what is missing.
+pub(crate) fn install(shell: &Shell) -> Result<(), Failure> {
+    install_programs(shell)?;
+    install_components(shell)?;
+    install_cargo_deny(shell)?;
+    Ok(())
+}
+
+fn install_programs(shell: &Shell) -> Result<(), Failure> {
+    let Some(missing) = Missing::in_folders(&program_folders(shell)) else { return Ok(()) };
+    let Some(root) = become_root(shell) else { return Err(missing.into()) };
+    println!("Missing: {}. Installing: {}.", missing.names.join(", "), missing.packages);
+    shell.run(&format!("{root}sh xtask/src/install.sh {}", missing.packages))?;
+    // A package may have been installed without the program that was expected in it.
+    Missing::in_folders(&program_folders(shell)).map_or(Ok(()), |missing| Err(missing.into()))
+}
+
+fn program_folders(shell: &Shell) -> Vec<PathBuf> {
+    let versions = fs::read_dir(POSTGRESQL_VERSIONS).into_iter().flatten().flatten();
+    shell.folders().into_iter().chain(versions.map(|version| version.path().join("bin"))).collect()
+}
+
+fn is_in(folders: &[PathBuf], program: &str) -> bool {
+    folders.iter().any(|folder| is_executable(&folder.join(program)))
+}
+
+fn is_executable(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// What to put before a command so that it runs as root; `None` where packages can't be installed.
+fn become_root(shell: &Shell) -> Option<&'static str> {
+    if !is_in(&shell.folders(), "apt-get") {
+        None
+    } else if fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0) {
+        Some("")
+    } else {
+        shell.succeeds("sudo -n true").then_some("sudo -n ")
+    }
+}
+
+/// Minimal toolchains come without the formatter and the linter.
+fn install_components(shell: &Shell) -> Result<(), ShellError> {
+    if shell.succeeds("cargo fmt --version && cargo clippy --version") {
+        return Ok(());
+    }
+    shell.run("rustup component add rustfmt clippy")
+}
+
+/// Built without optimizations, because that saves minutes here and costs a second when it runs.
+fn install_cargo_deny(shell: &Shell) -> Result<(), ShellError> {
+    if shell.succeeds(&format!("test \"$(cargo-deny --version)\" = 'cargo-deny {CARGO_DENY_VERSION}'")) {
+        return Ok(());
+    }
+    shell.run(&format!(
+        "CARGO_PROFILE_DEV_DEBUG=false cargo install cargo-deny --locked --debug \
+         --version {CARGO_DENY_VERSION} --root '{}'",
+        shell.tools.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn install_into(folder: &Path, program: &str, mode: u32) {
+        let file = folder.join(program);
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_the_packages_to_install() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["curl", "setpriv", "initdb", "caddy"] {
+            install_into(folder.path(), name, 0o755);
+        }
+        // A file that can't be run is not a program.
+        install_into(folder.path(), "nginx", 0o644);
+        let told = Missing::in_folders(&[folder.path().to_owned()]).unwrap().to_string();
+        assert!(told.contains("missing here: cc, nginx.\n"), "{told}");
+        assert!(told.contains("apt-get install --no-install-recommends gcc libc6-dev nginx\n"), "{told}");
+    }
+
+    #[test]
+    fn nothing_is_missing_where_all_programs_are() {
+        let folder = tempfile::tempdir().unwrap();
+        for program in &PROGRAMS {
+            install_into(folder.path(), program.name, 0o755);
+        }
+        assert!(Missing::in_folders(&[folder.path().to_owned()]).is_none());
+    }
+}
