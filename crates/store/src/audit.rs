@@ -3,11 +3,26 @@
 use std::net::IpAddr;
 
 use serde_json::{Map, Value};
-use tokenhouse_core::audit::{Action, Actor, Broken, Entity, Head, Record, Via};
+use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _, ValueRef as _};
+use tokenhouse_core::audit::{Action, Actor, Broken, Entity, Head, Record, Seal, Verifier, Via};
 use tokenhouse_core::clock::Timestamp;
-use tokenhouse_core::id::UserId;
+use tokenhouse_core::id::{TokenId, UserId};
 
+use crate::sql::{self, Query, Statement};
 use crate::{Connection, Error, Page, Store};
+
+/// Records that are verified at a time.
+const BATCH: i64 = 1_000;
+
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+/// What a record needs to count as a person's.
+const BY_A_PERSON: &str = "actor_type = 'Human' AND via_kind NOT IN ('scim', 'system', 'cli')";
+
+const RECORDS: &str = "SELECT seq, at, action, entity_kind, entity_id, entity_name, actor_id, \
+    actor_user_id, actor_name, actor_type, via_kind, via_token, ip, request_id, changes, hash \
+    FROM changes WHERE TRUE";
 
 /// What happened, to be recorded. The store adds number, time and hash.
 #[derive(Clone, Debug)]
@@ -81,6 +96,100 @@ pub struct Day {
     pub automated: i64,
 }
 
+impl Draft {
+    pub(crate) fn into_record(self, seq: i64, at: Timestamp) -> Record {
+        Record {
+            seq,
+            at,
+            action: self.action.as_str().to_owned(),
+            entity: self.entity,
+            actor: self.actor,
+            via_kind: self.via.kind().to_owned(),
+            via_token: self.via.token_id(),
+            ip: self.ip.map(|ip| ip.to_string()),
+            request_id: self.request_id,
+            changes: Value::Object(self.changes).to_string(),
+        }
+    }
+}
+
+impl AuditFilter {
+    /// Adds the conditions to a statement that ends within a `WHERE`.
+    fn narrow(&self, statement: &mut Statement) {
+        if let Some(from) = self.from {
+            statement.text(" AND at >= ").value(from.micros());
+        }
+        if let Some(to) = self.to {
+            statement.text(" AND at < ").value(to.micros());
+        }
+        if let Some(user) = self.user {
+            statement.text(" AND actor_id = ").value(user.0);
+        }
+        if let Some(action) = self.action {
+            statement.text(" AND action = ").value(action.as_str());
+        }
+        if let Some(entity) = &self.entity {
+            statement.text(" AND entity_kind = ").value(entity.as_str());
+        }
+        if self.hide_automated {
+            statement.text(" AND ").text(BY_A_PERSON);
+        }
+    }
+
+    /// `<select> FROM changes WHERE <the filter> <rest>`
+    fn query(&self, select: &str, rest: &str) -> Query {
+        let mut statement = Statement::new(&format!("SELECT {select} FROM changes WHERE TRUE"));
+        self.narrow(&mut statement);
+        statement.text(rest);
+        statement.query()
+    }
+}
+
+impl FromRow<'_, AnyRow> for StoredRecord {
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let entity = Entity {
+            kind: row.try_get("entity_kind")?,
+            id: row.try_get("entity_id")?,
+            name: row.try_get("entity_name")?,
+        };
+        let record = Record {
+            seq: row.try_get("seq")?,
+            at: sql::time(row, "at")?,
+            action: row.try_get("action")?,
+            entity,
+            actor: actor(row)?,
+            via_kind: row.try_get("via_kind")?,
+            via_token: row.try_get::<Option<i64>, _>("via_token")?.map(TokenId),
+            ip: row.try_get("ip")?,
+            request_id: row.try_get("request_id")?,
+            changes: row.try_get("changes")?,
+        };
+        Ok(Self { record, hash: sql::hash(row, "hash")? })
+    }
+}
+
+/// All of an actor or nothing of it: the hash covers no other combination.
+fn actor(row: &AnyRow) -> Result<Option<Actor>, sqlx::Error> {
+    const COLUMNS: [&str; 4] = ["actor_id", "actor_user_id", "actor_name", "actor_type"];
+    let mut absent = 0;
+    for column in COLUMNS {
+        absent += usize::from(row.try_get_raw(column)?.is_null());
+    }
+    if absent == COLUMNS.len() {
+        return Ok(None);
+    }
+    Ok(Some(Actor {
+        id: UserId(row.try_get("actor_id")?),
+        user_id: row.try_get("actor_user_id")?,
+        name: row.try_get("actor_name")?,
+        user_type: sql::word(row, "actor_type")?,
+    }))
+}
+
+fn decode(rows: &[AnyRow]) -> Result<Vec<StoredRecord>, Error> {
+    rows.iter().map(|row| StoredRecord::from_row(row).map_err(Error::from)).collect()
+}
+
 /// A page of records, newest first.
 pub async fn page(
     c: &mut Connection,
@@ -88,7 +197,12 @@ pub async fn page(
     limit: i64,
     offset: i64,
 ) -> Result<Page<StoredRecord>, Error> {
-    todo!()
+    let total = filter.query("count(*)", "").fetch_one(&mut *c).await?.try_get(0)?;
+    let mut statement = Statement::new(RECORDS);
+    filter.narrow(&mut statement);
+    statement.text(" ORDER BY seq DESC LIMIT ").value(limit).text(" OFFSET ").value(offset);
+    let items = decode(&statement.query().fetch_all(c).await?)?;
+    Ok(Page { items, total })
 }
 
 /// The next records older than number `before`, newest first, at most `limit`: for walking through
@@ -99,20 +213,131 @@ pub async fn before(
     before: i64,
     limit: i64,
 ) -> Result<Vec<StoredRecord>, Error> {
-    todo!()
+    let mut statement = Statement::new(RECORDS);
+    filter.narrow(&mut statement);
+    statement.text(" AND seq < ").value(before).text(" ORDER BY seq DESC LIMIT ").value(limit);
+    decode(&statement.query().fetch_all(c).await?)
 }
 
 /// Figures about the records of a filter.
 pub async fn insights(c: &mut Connection, filter: &AuditFilter) -> Result<Insights, Error> {
-    todo!()
+    let totals = filter.query("count(*), count(DISTINCT actor_id)", "").fetch_one(&mut *c).await?;
+    let category = " GROUP BY entity_kind ORDER BY count(*) DESC, entity_kind LIMIT 1";
+    let category = filter.query("entity_kind", category).fetch_optional(&mut *c).await?;
+    Ok(Insights {
+        total_actions: totals.try_get(0)?,
+        active_users: totals.try_get(1)?,
+        most_active_user: most_active_user(c, filter).await?,
+        top_category: category.map(|row| row.try_get(0)).transpose()?,
+        days: days(c, filter).await?,
+    })
+}
+
+async fn most_active_user(c: &mut Connection, filter: &AuditFilter) -> Result<Option<(Actor, i64)>, Error> {
+    let first = " AND actor_id IS NOT NULL GROUP BY actor_id ORDER BY count(*) DESC, actor_id LIMIT 1";
+    let first = filter.query("count(*), max(seq)", first).fetch_optional(&mut *c).await?;
+    let Some(first) = first else { return Ok(None) };
+    let latest =
+        sqlx::query("SELECT actor_id, actor_user_id, actor_name, actor_type FROM changes WHERE seq = $1")
+            .bind(first.try_get::<i64, _>(1)?)
+            .fetch_one(c)
+            .await?;
+    let count = first.try_get(0)?;
+    Ok(actor(&latest)?.map(|actor| (actor, count)))
+}
+
+async fn days(c: &mut Connection, filter: &AuditFilter) -> Result<Vec<Day>, Error> {
+    let columns = format!(
+        "at / {MICROS_PER_DAY}, count(*), CAST(sum(CASE WHEN {BY_A_PERSON} THEN 1 ELSE 0 END) AS BIGINT)"
+    );
+    let rows = filter.query(&columns, " GROUP BY 1 ORDER BY 1").fetch_all(c).await?;
+    let day = |row: &AnyRow| {
+        let (number, all, user): (i64, i64, i64) = FromRow::from_row(row)?;
+        let start = Timestamp::from_micros(number * MICROS_PER_DAY);
+        Ok(Day { start, user, automated: all - user })
+    };
+    rows.iter().map(day).collect()
 }
 
 /// The head as it is stored, with its seal.
 pub async fn head(c: &mut Connection) -> Result<(Head, Vec<u8>), Error> {
-    todo!()
+    let row = sqlx::query("SELECT seq, hash, seal FROM audit_head WHERE id = 1").fetch_optional(c).await?;
+    let row = row.ok_or_else(|| Error::Corrupt("the head of the audit trail is missing".into()))?;
+    let head = Head { seq: row.try_get("seq")?, hash: sql::hash(&row, "hash")? };
+    Ok((head, row.try_get("seal")?))
 }
 
-/// Walks the whole trail as it is at this moment. `expected` is a head that was kept elsewhere.
+/// Walks the whole trail as it is at this moment, in batches. `expected` is a head that was kept
+/// elsewhere. The inner result says what is wrong with the trail, the outer one why it could not
+/// be read.
 pub async fn verify(store: &Store, expected: Option<Head>) -> Result<Result<Head, Broken>, Error> {
-    todo!()
+    let mut snapshot = store.begin_snapshot().await?;
+    let mut verifier = Verifier::new(expected);
+    let (mut last, mut next) = (i64::MIN, 1);
+    loop {
+        let mut statement = Statement::new(RECORDS);
+        statement.text(" AND seq > ").value(last).text(" ORDER BY seq LIMIT ").value(BATCH);
+        let rows = statement.query().fetch_all(&mut *snapshot).await?;
+        for row in &rows {
+            // Whatever can't even be read was not written by us.
+            let Ok(StoredRecord { record, hash }) = StoredRecord::from_row(row) else {
+                return Ok(Err(Broken::Changed(next)));
+            };
+            if let Err(broken) = verifier.next(&record, &hash) {
+                return Ok(Err(broken));
+            }
+            last = record.seq;
+            next = last + 1;
+        }
+        if rows.is_empty() {
+            break;
+        }
+    }
+    let (head, mac) = head(&mut snapshot).await?;
+    Ok(verifier.finish(&head, &mac, &store.seal))
+}
+
+/// The insertion of a record whose hash is that of `head`.
+pub(crate) fn insertion(record: &Record, head: &Head) -> Query {
+    let actor = record.actor.as_ref();
+    sqlx::query(
+        "INSERT INTO changes (seq, at, action, entity_kind, entity_id, entity_name, actor_id, \
+         actor_user_id, actor_name, actor_type, via_kind, via_token, ip, request_id, changes, hash) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+    )
+    .bind(record.seq)
+    .bind(record.at.micros())
+    .bind(record.action.as_str())
+    .bind(record.entity.kind.as_str())
+    .bind(record.entity.id)
+    .bind(record.entity.name.as_str())
+    .bind(actor.map(|actor| actor.id.0))
+    .bind(actor.map(|actor| actor.user_id.as_str()))
+    .bind(actor.map(|actor| actor.name.as_str()))
+    .bind(actor.map(|actor| actor.user_type.as_str()))
+    .bind(record.via_kind.as_str())
+    .bind(record.via_token.map(|id| id.0))
+    .bind(record.ip.as_deref())
+    .bind(record.request_id.as_deref())
+    .bind(record.changes.as_str())
+    .bind(head.hash.as_slice())
+}
+
+/// Replaces the head by a newer one, sealed.
+pub(crate) fn head_update(head: &Head, seal: &Seal) -> Query {
+    sqlx::query("UPDATE audit_head SET seq = $1, hash = $2, seal = $3 WHERE id = 1")
+        .bind(head.seq)
+        .bind(head.hash.as_slice())
+        .bind(seal.of(head).to_vec())
+}
+
+/// Stores the first head there is.
+pub(crate) async fn insert_head(c: &mut Connection, head: &Head, seal: &Seal) -> Result<(), Error> {
+    sqlx::query("INSERT INTO audit_head (id, seq, hash, seal) VALUES (1, $1, $2, $3)")
+        .bind(head.seq)
+        .bind(head.hash.as_slice())
+        .bind(seal.of(head).to_vec())
+        .execute(c)
+        .await?;
+    Ok(())
 }

@@ -19,5 +19,20 @@ pub struct Change {
 
 /// The next changes after number `seq`, oldest first, at most `limit`.
 pub async fn since(c: &mut Connection, seq: i64, limit: i64) -> Result<Vec<Change>, Error> {
-    todo!()
+    let rows: Vec<(i64, String, String, i64, String)> = sqlx::query_as(
+        "SELECT seq, action, entity_kind, entity_id, changes FROM changes WHERE seq > $1 \
+         ORDER BY seq LIMIT $2",
+    )
+    .bind(seq)
+    .bind(limit)
+    .fetch_all(c)
+    .await?;
+    let change = |(seq, action, entity_kind, entity_id, changes)| Change {
+        seq,
+        action,
+        entity_kind,
+        entity_id,
+        changes,
+    };
+    Ok(rows.into_iter().map(change).collect())
 }

@@ -5,8 +5,6 @@
 //! a record can't exist. One module per table; what differs between the two databases is in
 //! `dialect.rs` and the two folders of migrations.
 
-#![allow(unused_variables, clippy::todo, clippy::unused_async, dead_code)]
-
 pub mod audit;
 pub mod changes;
 mod dialect;

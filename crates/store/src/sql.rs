@@ -1,1 +1,112 @@
-//! To come.
+//! Statements whose text depends on what is asked for, and columns that hold more than a number or
+//! a text. (sqlx's own builder writes placeholders that PostgreSQL doesn't take through `Any`.)
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::{Any, AssertSqlSafe, ColumnIndex, Row as _};
+use tokenhouse_core::clock::Timestamp;
+
+/// A statement with its values, ready to run.
+pub(crate) type Query = sqlx::query::Query<'static, Any, AnyArguments>;
+
+/// How many rows or ids go into one statement. Well below what both databases allow.
+pub(crate) const BATCH: usize = 500;
+
+enum Value {
+    Integer(i64),
+    Text(String),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+/// A statement that is put together piece by piece.
+pub(crate) struct Statement {
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Statement {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), values: Vec::new() }
+    }
+
+    /// Adds text.
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Adds a placeholder for a value.
+    #[allow(private_bounds, reason = "only numbers and texts are values")]
+    pub(crate) fn value(&mut self, value: impl Into<Value>) -> &mut Self {
+        self.values.push(value.into());
+        self.text.push_str(&format!("${}", self.values.len()));
+        self
+    }
+
+    /// Adds `(first, second, …)`.
+    #[allow(private_bounds, reason = "only numbers and texts are values")]
+    pub(crate) fn list(&mut self, values: impl IntoIterator<Item = impl Into<Value>>) -> &mut Self {
+        let mut separator = "(";
+        for value in values {
+            self.text(separator).value(value);
+            separator = ", ";
+        }
+        self.text(")")
+    }
+
+    /// The statement with its values.
+    pub(crate) fn query(self) -> Query {
+        let query = sqlx::query(AssertSqlSafe(self.text));
+        self.values.into_iter().fold(query, |query, value| match value {
+            Value::Integer(value) => query.bind(value),
+            Value::Text(value) => query.bind(value),
+        })
+    }
+}
+
+/// What a column that can't be read is reported as.
+fn unreadable(
+    name: &dyn Display,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: name.to_string(), source: source.into() }
+}
+
+/// A column that holds one of a few words.
+pub(crate) fn word<T>(row: &AnyRow, name: &str) -> Result<T, sqlx::Error>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    row.try_get::<&str, _>(name)?.parse().map_err(|error: T::Err| unreadable(&name, error))
+}
+
+/// A column that holds an instant.
+pub(crate) fn time(row: &AnyRow, name: &str) -> Result<Timestamp, sqlx::Error> {
+    row.try_get(name).map(Timestamp::from_micros)
+}
+
+/// A column that may hold an instant.
+pub(crate) fn optional_time(row: &AnyRow, name: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+    Ok(row.try_get::<Option<i64>, _>(name)?.map(Timestamp::from_micros))
+}
+
+/// A column that holds a hash.
+pub(crate) fn hash<I: ColumnIndex<AnyRow> + Display>(
+    row: &AnyRow,
+    column: I,
+) -> Result<[u8; 32], sqlx::Error> {
+    row.try_get::<&[u8], _>(&column)?.try_into().map_err(|error| unreadable(&column, error))
+}

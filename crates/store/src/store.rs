@@ -1,22 +1,47 @@
 //! Opening, reading and closing.
 
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyPool, Connection as _, Transaction};
+use tokenhouse_core::audit::{Head, Seal};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::keys::MasterKey;
 
-use crate::{Connection, Error, Writer};
+use crate::dialect::{Dialect, Location};
+use crate::{Connection, Error, Writer, audit, keys, teams};
+
+/// How many connections read at the same time.
+const READERS: u32 = 8;
+
+/// How long to wait for a free connection, so also for one's turn to write.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A store that is open. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Store {}
+pub struct Store {
+    dialect: Dialect,
+    /// One connection: whoever has it writes, the others wait in line.
+    writers: AnyPool,
+    readers: AnyPool,
+    pub(crate) seal: Seal,
+    /// Keeps other processes away from a SQLite file.
+    lock: Option<Arc<File>>,
+}
 
-/// A connection to read with.
+/// A connection to read with. Goes back to the store when dropped.
 #[derive(Debug)]
-pub struct Reader(sqlx::pool::PoolConnection<sqlx::Any>);
+pub struct Reader(PoolConnection<Any>);
 
 impl Deref for Reader {
     type Target = Connection;
+
     fn deref(&self) -> &Connection {
         &self.0
     }
@@ -29,33 +54,136 @@ impl DerefMut for Reader {
 }
 
 impl Store {
-    /// Opens the store, makes it if it isn't there, and brings its schema up to date.
+    /// Opens the store at `sqlite://path/to/file.db` or `postgres://user:password@host/database`,
+    /// makes it if it isn't there, and brings its schema up to date. Before anything is changed,
+    /// the master key is checked. The SQLite file belongs to one process at a time.
+    ///
+    /// # Errors
+    /// [`Error::WrongMasterKey`], [`Error::Held`], [`Error::NewerSchema`], [`Error::UnknownUrl`],
+    /// [`Error::File`], [`Error::Migration`], and whatever a database can answer.
     pub async fn open(url: &str, master: &MasterKey, now: Timestamp) -> Result<Self, Error> {
-        todo!()
+        sqlx::any::install_default_drivers();
+        let location = Location::parse(url)?;
+        let dialect = location.dialect();
+        let lock = match &location {
+            Location::Sqlite(path) => Some(Arc::new(make_and_lock(path)?)),
+            Location::Postgres(_) => None,
+        };
+        let mut connection = Connection::connect_with(&location.read_only()?).await?;
+        keys::check(&mut connection, dialect, master).await?;
+        connection.close().await?;
+
+        let options = location.read_write()?;
+        let writers = pool(1, &options, dialect.writer_setup()).await?;
+        dialect.migrator().run(&writers).await?;
+        let readers = pool(READERS, &options, dialect.reader_setup()).await?;
+        let store = Self { dialect, writers, readers, seal: Seal::new(master), lock };
+        store.begin_empty(master, now).await?;
+        Ok(store)
     }
 
-    /// Whether there is a store at this URL.
+    /// Whether there is a store at this URL. Changes nothing.
     pub async fn exists(url: &str) -> Result<bool, Error> {
-        todo!()
+        sqlx::any::install_default_drivers();
+        let location = Location::parse(url)?;
+        if matches!(&location, Location::Sqlite(path) if !path.exists()) {
+            return Ok(false);
+        }
+        let mut connection = Connection::connect_with(&location.read_only()?).await?;
+        let known = keys::check_value(&mut connection, location.dialect()).await?;
+        connection.close().await?;
+        Ok(known.is_some())
     }
 
     /// A connection to read with.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if none becomes free within 10 seconds.
     pub async fn read(&self) -> Result<Reader, Error> {
-        todo!()
+        Ok(Reader(self.readers.acquire().await?))
     }
 
-    /// Waits for its turn and begins a write transaction.
+    /// Waits for its turn and begins a write transaction at the instant `now`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if its turn doesn't come within 10 seconds; [`Error::Corrupt`] if
+    /// the head of the audit trail is not the one that was sealed.
     pub async fn begin(&self, now: Timestamp) -> Result<Writer, Error> {
-        todo!()
+        Writer::begin(self, now).await
     }
 
-    /// Closes all connections and lets the file go.
+    /// Closes all connections, also those of clones, and lets a SQLite file go.
     pub async fn close(self) {
-        todo!()
+        self.readers.close().await;
+        self.writers.close().await;
+        if let Some(lock) = self.lock {
+            // If it fails, the lock goes with the last clone.
+            let _ = lock.unlock();
+        }
     }
 
     /// `sqlite` or `postgres`.
     pub fn kind(&self) -> &'static str {
-        todo!()
+        self.dialect.name()
     }
+
+    /// Waits for its turn and begins a transaction that writes.
+    pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Any>, Error> {
+        Ok(self.writers.begin_with(self.dialect.begin_write()).await?)
+    }
+
+    /// Begins a transaction in which every statement sees the same moment.
+    pub(crate) async fn begin_snapshot(&self) -> Result<Transaction<'static, Any>, Error> {
+        Ok(self.readers.begin_with(self.dialect.begin_snapshot()).await?)
+    }
+
+    /// The first transaction of a new store. Of two processes that are first, one wins.
+    async fn begin_empty(&self, master: &MasterKey, now: Timestamp) -> Result<(), Error> {
+        let mut transaction = self.begin_write().await?;
+        if keys::keep(&mut transaction, master).await? {
+            audit::insert_head(&mut transaction, &Head::EMPTY, &self.seal).await?;
+            teams::date_public(&mut transaction, now).await?;
+            transaction.commit().await?;
+            Ok(())
+        } else {
+            keys::check(&mut transaction, self.dialect, master).await
+        }
+    }
+}
+
+async fn pool(size: u32, options: &AnyConnectOptions, setup: &'static str) -> Result<AnyPool, Error> {
+    let pool = AnyPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(PATIENCE)
+        .after_connect(move |connection, _| {
+            Box::pin(async move { sqlx::raw_sql(setup).execute(connection).await.map(drop) })
+        })
+        .connect_with(options.clone());
+    Ok(pool.await?)
+}
+
+/// Makes folder and file, for nobody else to read, and locks `<file>.lock`.
+fn make_and_lock(path: &Path) -> Result<File, Error> {
+    let file_error = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::File { path, source }
+    };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(file_error(folder))?;
+    }
+    let open = |path: &Path| {
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).mode(0o600).open(path).map_err(file_error(path))
+    };
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let lock_path = PathBuf::from(lock_path);
+    let lock = open(&lock_path)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(Error::Held),
+        Err(TryLockError::Error(source)) => return Err(Error::File { path: lock_path, source }),
+    }
+    open(path)?;
+    Ok(lock)
 }

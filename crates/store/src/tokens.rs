@@ -1,13 +1,31 @@
 //! Tokens. A deleted token keeps its row, so that lineage never breaks and the feed still finds
 //! its hash; unless said otherwise, every function treats it as absent.
 
+use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _, ValueRef as _};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::index::TokenState;
 use tokenhouse_core::people::{Name, Role, UserType};
 use tokenhouse_core::token::TokenHash;
 
+use crate::sql::{self, BATCH, Statement};
 use crate::{Connection, Error, Writer};
+
+/// Selects tokens with their owners; ends within a `WHERE`.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT t.id, t.name, t.hash, t.scim_only, t.created_at, t.created_by, t.expires_at, \
+             t.revoked_at, t.parent_id, t.rotates, t.last_used_at, t.last_used_ip, \
+             (SELECT max(s.id) FROM tokens s WHERE s.rotates = t.id AND s.deleted_at IS NULL) AS rotated_by, \
+             o.id AS owner_id, o.user_id, o.user_name, o.email, o.name AS owner_name, o.role, o.user_type, \
+             o.deleted_at AS owner_deleted_at, o.removed_at AS owner_removed_at \
+             FROM tokens t JOIN users o ON o.id = t.owner_id WHERE t.deleted_at IS NULL AND ",
+            $rest
+        )
+    };
+}
 
 /// A token to be stored.
 #[derive(Clone, Debug)]
@@ -97,74 +115,197 @@ pub struct Entry {
     pub state: Option<TokenState>,
 }
 
+impl FromRow<'_, AnyRow> for Token {
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let token_id = |column| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(column)?.map(TokenId));
+        Ok(Self {
+            id: TokenId(row.try_get("id")?),
+            name: row.try_get("name")?,
+            hash: TokenHash::from_bytes(sql::hash(row, "hash")?),
+            scim_only: row.try_get::<i64, _>("scim_only")? != 0,
+            created_at: sql::time(row, "created_at")?,
+            created_by: UserId(row.try_get("created_by")?),
+            expires_at: sql::optional_time(row, "expires_at")?,
+            revoked_at: sql::optional_time(row, "revoked_at")?,
+            parent_id: token_id("parent_id")?,
+            rotates: token_id("rotates")?,
+            rotated_by: token_id("rotated_by")?,
+            last_used_at: sql::optional_time(row, "last_used_at")?,
+            last_used_ip: row.try_get("last_used_ip")?,
+            owner: Owner::from_row(row)?,
+        })
+    }
+}
+
+impl FromRow<'_, AnyRow> for Owner {
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let deleted_at = sql::optional_time(row, "owner_deleted_at")?;
+        let removed_at = sql::optional_time(row, "owner_removed_at")?;
+        Ok(Self {
+            id: UserId(row.try_get("owner_id")?),
+            user_id: row.try_get("user_id")?,
+            user_name: row.try_get("user_name")?,
+            email: row.try_get("email")?,
+            name: row.try_get("owner_name")?,
+            role: sql::word(row, "role")?,
+            user_type: sql::word(row, "user_type")?,
+            active: deleted_at.is_none() && removed_at.is_none(),
+        })
+    }
+}
+
+impl FromRow<'_, AnyRow> for Entry {
+    /// By position: at start-up there are millions of them.
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let state = TokenState {
+            id: TokenId(row.try_get(0)?),
+            expires_at: row.try_get::<Option<i64>, _>(3)?.map(Timestamp::from_micros),
+            revoked: !row.try_get_raw(4)?.is_null(),
+            scim_only: row.try_get::<i64, _>(5)? != 0,
+        };
+        Ok(Self {
+            hash: TokenHash::from_bytes(sql::hash(row, 1)?),
+            owner: UserId(row.try_get(2)?),
+            state: row.try_get_raw(6)?.is_null().then_some(state),
+        })
+    }
+}
+
 /// Stores a new token. Name or hash taken: [`Error::Conflict`].
 pub async fn insert(w: &mut Writer, new: &NewToken<'_>) -> Result<TokenId, Error> {
-    todo!()
+    w.insert(
+        sqlx::query(
+            "INSERT INTO tokens (owner_id, name, hash, scim_only, created_at, created_by, expires_at, \
+             parent_id, rotates) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+        )
+        .bind(new.owner.0)
+        .bind(new.name.as_str())
+        .bind(new.hash.as_bytes().as_slice())
+        .bind(i64::from(new.scim_only))
+        .bind(new.created_at.micros())
+        .bind(new.created_by.0)
+        .bind(new.expires_at.map(Timestamp::micros))
+        .bind(new.parent_id.map(|id| id.0))
+        .bind(new.rotates.map(|id| id.0)),
+    )
+    .await
+    .map(TokenId)
 }
 
 /// One token.
 pub async fn find(c: &mut Connection, id: TokenId) -> Result<Option<Token>, Error> {
-    todo!()
+    Ok(sqlx::query_as(select!("t.id = $1")).bind(id.0).fetch_optional(c).await?)
 }
 
 /// The token with this keyed hash.
 pub async fn find_by_hash(c: &mut Connection, hash: &TokenHash) -> Result<Option<Token>, Error> {
-    todo!()
+    let token = sqlx::query_as(select!("t.hash = $1")).bind(hash.as_bytes().as_slice());
+    Ok(token.fetch_optional(c).await?)
 }
 
 /// The personal tokens of a human, newest first.
 pub async fn personal(c: &mut Connection, owner: UserId) -> Result<Vec<Token>, Error> {
-    todo!()
+    let tokens = select!("t.owner_id = $1 AND o.user_type = 'Human' ORDER BY t.id DESC");
+    Ok(sqlx::query_as(tokens).bind(owner.0).fetch_all(c).await?)
 }
 
 /// The tokens of one service user or of all, newest first.
 pub async fn service(c: &mut Connection, owner: Option<UserId>) -> Result<Vec<Token>, Error> {
-    todo!()
+    let tokens = match owner {
+        None => sqlx::query_as(select!("o.user_type = 'Service' ORDER BY t.id DESC")),
+        Some(owner) => {
+            sqlx::query_as(select!("t.owner_id = $1 AND o.user_type = 'Service' ORDER BY t.id DESC"))
+                .bind(owner.0)
+        }
+    };
+    Ok(tokens.fetch_all(c).await?)
 }
 
 /// The owner's tokens that are not revoked, expired ones included, oldest first.
 pub async fn unrevoked_of(c: &mut Connection, owner: UserId) -> Result<Vec<Token>, Error> {
-    todo!()
+    let tokens = select!("t.owner_id = $1 AND t.revoked_at IS NULL ORDER BY t.id");
+    Ok(sqlx::query_as(tokens).bind(owner.0).fetch_all(c).await?)
 }
 
 /// Whether a token of the owner has this name.
 pub async fn name_taken(c: &mut Connection, owner: UserId, name: &Name) -> Result<bool, Error> {
-    todo!()
+    let found: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM tokens WHERE owner_id = $1 AND name = $2 AND deleted_at IS NULL",
+    )
+    .bind(owner.0)
+    .bind(name.as_str())
+    .fetch_one(c)
+    .await?;
+    Ok(found > 0)
 }
 
 /// Whether a successor of the token is neither revoked nor expired at `now`.
 pub async fn has_live_successor(c: &mut Connection, id: TokenId, now: Timestamp) -> Result<bool, Error> {
-    todo!()
+    let found: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM tokens WHERE rotates = $1 AND deleted_at IS NULL AND revoked_at IS NULL \
+         AND (expires_at IS NULL OR expires_at > $2)",
+    )
+    .bind(id.0)
+    .bind(now.micros())
+    .fetch_one(c)
+    .await?;
+    Ok(found > 0)
 }
 
 /// All tokens that were made with this one, with those, and so on, without itself, oldest first.
-/// Finds also those whose line leads through deleted tokens, and of a deleted token.
+/// Finds also those whose line leads through deleted tokens, and those of a deleted token.
 pub async fn descendants(c: &mut Connection, id: TokenId) -> Result<Vec<Token>, Error> {
-    todo!()
+    // UNION instead of UNION ALL ends a cycle.
+    let tokens = select!(
+        "t.id <> $1 AND t.id IN (WITH RECURSIVE line (id) AS (\
+         SELECT id FROM tokens WHERE parent_id = $1 \
+         UNION SELECT child.id FROM tokens child JOIN line ON child.parent_id = line.id\
+         ) SELECT id FROM line) ORDER BY t.id"
+    );
+    Ok(sqlx::query_as(tokens).bind(id.0).fetch_all(c).await?)
 }
 
 /// Revokes at an instant, or with `None` restores.
 pub async fn set_revoked(w: &mut Writer, id: TokenId, revoked_at: Option<Timestamp>) -> Result<(), Error> {
-    todo!()
+    let update = sqlx::query("UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND deleted_at IS NULL")
+        .bind(id.0)
+        .bind(revoked_at.map(Timestamp::micros));
+    w.execute_one(update).await
 }
 
-/// Deletes for good; frees the name.
+/// Deletes for good, at the instant of the transaction; frees the name.
 pub async fn mark_deleted(w: &mut Writer, id: TokenId) -> Result<(), Error> {
-    todo!()
+    let update = sqlx::query("UPDATE tokens SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL")
+        .bind(id.0)
+        .bind(w.now().micros());
+    w.execute_one(update).await
 }
 
-/// What the index needs of these tokens, deleted ones included, in the order of their ids. Unknown
-/// ids are left out.
+/// What the index needs of these tokens, deleted ones included. Unknown ids are left out.
 pub async fn entries(c: &mut Connection, ids: &[TokenId]) -> Result<Vec<Entry>, Error> {
-    todo!()
+    let mut entries = Vec::with_capacity(ids.len());
+    for batch in ids.chunks(BATCH) {
+        let mut statement = Statement::new(
+            "SELECT id, hash, owner_id, expires_at, revoked_at, scim_only, deleted_at FROM tokens WHERE id IN ",
+        );
+        statement.list(batch.iter().map(|id| id.0));
+        for row in statement.query().fetch_all(&mut *c).await? {
+            entries.push(Entry::from_row(&row)?);
+        }
+    }
+    Ok(entries)
 }
 
 /// What the index needs of the next tokens after `after`, by id, at most `limit`.
 pub async fn entries_after(c: &mut Connection, after: TokenId, limit: i64) -> Result<Vec<Entry>, Error> {
-    todo!()
+    let entries = sqlx::query_as(
+        "SELECT id, hash, owner_id, expires_at, revoked_at, scim_only, deleted_at FROM tokens \
+         WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2",
+    );
+    Ok(entries.bind(after.0).bind(limit).fetch_all(c).await?)
 }
 
 /// How many tokens there are.
 pub async fn count(c: &mut Connection) -> Result<i64, Error> {
-    todo!()
+    Ok(sqlx::query_scalar("SELECT count(*) FROM tokens WHERE deleted_at IS NULL").fetch_one(c).await?)
 }

@@ -1,11 +1,19 @@
 //! Users, human and service. A removed user is absent for all but the index.
 
+use std::collections::HashMap;
+
+use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::index::OwnerState;
-use tokenhouse_core::people::{Name, Role, UserType};
+use tokenhouse_core::people::{Name, PUBLIC_TEAM, Role, UserType, fold};
 
+use crate::sql::{self, BATCH, Statement};
 use crate::{Connection, Error, Page, Writer};
+
+const COLUMNS: &str = "id, user_id, user_name, email, name, role, user_type, purpose, owner, created_at, \
+    created_by, deleted_at, removed_at, last_login";
 
 /// A user to be stored.
 #[derive(Clone, Debug)]
@@ -111,19 +119,151 @@ pub struct UserUpdate<'a> {
     pub owner: Option<&'a str>,
 }
 
+impl UserSort {
+    /// What to sort by, the same on both databases also where nothing is stored.
+    const fn expression(self) -> &'static str {
+        match self {
+            Self::Name => "name_folded",
+            Self::Created => "created_at",
+            Self::Role => "CASE role WHEN 'Admin' THEN 2 WHEN 'Manager' THEN 1 ELSE 0 END",
+            Self::LastLogin => "coalesce(last_login, -1)",
+        }
+    }
+}
+
+impl UserFilter {
+    /// Adds the conditions to a statement that ends within a `WHERE`.
+    fn narrow(&self, statement: &mut Statement) {
+        if let Some(user_type) = self.user_type {
+            statement.text(" AND user_type = ").value(user_type.as_str());
+        }
+        if let Some(part) = self.name_part.as_deref().filter(|part| !part.is_empty()) {
+            // Taking the part out changes a name that has it. LIKE knows wildcards and limits.
+            let part = fold(part);
+            statement.text(" AND replace(name_folded, ").value(part.as_str()).text(", '') <> name_folded");
+        }
+        if let Some(role) = self.role {
+            statement.text(" AND role = ").value(role.as_str());
+        }
+        if let Some(team) = self.team.as_deref().map(fold).filter(|team| *team != fold(PUBLIC_TEAM)) {
+            statement
+                .text(" AND id IN (SELECT m.user_id FROM team_members m JOIN teams t ON t.id = m.team_id");
+            statement.text(" WHERE t.name_folded = ").value(team.as_str()).text(")");
+        }
+        if !self.include_deleted {
+            statement.text(" AND deleted_at IS NULL");
+        }
+    }
+}
+
+/// A row of the table, without the teams.
+struct Row {
+    user: User,
+    removed: bool,
+}
+
+impl FromRow<'_, AnyRow> for Row {
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let user = User {
+            id: UserId(row.try_get("id")?),
+            user_id: row.try_get("user_id")?,
+            user_name: row.try_get("user_name")?,
+            email: row.try_get("email")?,
+            name: row.try_get("name")?,
+            role: sql::word(row, "role")?,
+            user_type: sql::word(row, "user_type")?,
+            teams: vec![PUBLIC_TEAM.to_owned()],
+            purpose: row.try_get("purpose")?,
+            owner: row.try_get("owner")?,
+            created_at: sql::time(row, "created_at")?,
+            created_by: row.try_get::<Option<i64>, _>("created_by")?.map(UserId),
+            deleted_at: sql::optional_time(row, "deleted_at")?,
+            last_login: sql::optional_time(row, "last_login")?,
+        };
+        Ok(Self { user, removed: sql::optional_time(row, "removed_at")?.is_some() })
+    }
+}
+
+impl From<Row> for OwnerState {
+    fn from(Row { user, removed }: Row) -> Self {
+        Self {
+            id: user.id,
+            user_id: user.user_id,
+            user_name: user.user_name,
+            email: user.email,
+            name: user.name,
+            role: user.role,
+            user_type: user.user_type,
+            teams: user.teams,
+            active: user.deleted_at.is_none() && !removed,
+        }
+    }
+}
+
+/// Reads the rows of a statement and adds the teams, one more query for every 500 users.
+async fn load(c: &mut Connection, statement: Statement) -> Result<Vec<Row>, Error> {
+    let found = statement.query().fetch_all(&mut *c).await?;
+    let mut rows = found.iter().map(Row::from_row).collect::<Result<Vec<_>, _>>()?;
+    let positions: HashMap<i64, usize> =
+        rows.iter().enumerate().map(|(position, row)| (row.user.id.0, position)).collect();
+    let ids: Vec<i64> = rows.iter().map(|row| row.user.id.0).collect();
+    for batch in ids.chunks(BATCH) {
+        let mut statement = Statement::new(
+            "SELECT m.user_id, t.name FROM team_members m JOIN teams t ON t.id = m.team_id WHERE m.user_id IN ",
+        );
+        statement.list(batch.iter().copied()).text(" ORDER BY t.name_folded");
+        for row in statement.query().fetch_all(&mut *c).await? {
+            let (user, team) = FromRow::from_row(&row)?;
+            if let Some(position) = positions.get(&user) {
+                rows[*position].user.teams.push(team);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn users(rows: Vec<Row>) -> Vec<User> {
+    rows.into_iter().map(|row| row.user).collect()
+}
+
 /// Stores a new user. User name or `user_id` taken: [`Error::Conflict`].
 pub async fn insert(w: &mut Writer, new: &NewUser<'_>) -> Result<UserId, Error> {
-    todo!()
+    w.insert(
+        sqlx::query(
+            "INSERT INTO users (user_id, user_name, user_name_folded, email, email_folded, name, name_folded, \
+             role, user_type, purpose, owner, created_at, created_by) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id",
+        )
+        .bind(new.user_id)
+        .bind(new.user_name)
+        .bind(fold(new.user_name))
+        .bind(new.email)
+        .bind(fold(new.email))
+        .bind(new.name.as_str())
+        .bind(fold(new.name.as_str()))
+        .bind(new.role.as_str())
+        .bind(new.user_type.as_str())
+        .bind(new.purpose)
+        .bind(new.owner)
+        .bind(new.created_at.micros())
+        .bind(new.created_by.map(|id| id.0)),
+    )
+    .await
+    .map(UserId)
 }
 
 /// One user.
 pub async fn find(c: &mut Connection, id: UserId) -> Result<Option<User>, Error> {
-    todo!()
+    let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE removed_at IS NULL"));
+    statement.text(" AND id = ").value(id.0);
+    Ok(users(load(c, statement).await?).pop())
 }
 
 /// The user with this user name, case ignored.
 pub async fn find_by_user_name(c: &mut Connection, user_name: &str) -> Result<Option<User>, Error> {
-    todo!()
+    let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE removed_at IS NULL"));
+    statement.text(" AND user_name_folded = ").value(fold(user_name).as_str());
+    Ok(users(load(c, statement).await?).pop())
 }
 
 /// A page of users.
@@ -133,36 +273,82 @@ pub async fn page(
     limit: i64,
     offset: i64,
 ) -> Result<Page<User>, Error> {
-    todo!()
+    let mut counting = Statement::new("SELECT count(*) FROM users WHERE removed_at IS NULL");
+    filter.narrow(&mut counting);
+    let total = counting.query().fetch_one(&mut *c).await?.try_get(0)?;
+
+    let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE removed_at IS NULL"));
+    filter.narrow(&mut statement);
+    let direction = if filter.descending { "DESC" } else { "ASC" };
+    statement.text(&format!(" ORDER BY {} {direction}, id {direction}", filter.sort.expression()));
+    statement.text(" LIMIT ").value(limit).text(" OFFSET ").value(offset);
+    Ok(Page { items: users(load(c, statement).await?), total })
 }
 
 /// Those of the ids that exist, in ascending order.
 pub async fn existing(c: &mut Connection, ids: &[UserId]) -> Result<Vec<UserId>, Error> {
-    todo!()
+    let mut existing = Vec::with_capacity(ids.len());
+    for batch in ids.chunks(BATCH) {
+        let mut statement = Statement::new("SELECT id FROM users WHERE removed_at IS NULL AND id IN ");
+        statement.list(batch.iter().map(|id| id.0));
+        for row in statement.query().fetch_all(&mut *c).await? {
+            existing.push(UserId(row.try_get(0)?));
+        }
+    }
+    existing.sort_unstable();
+    existing.dedup();
+    Ok(existing)
 }
 
 /// How many humans are active Admins.
 pub async fn active_human_admins(c: &mut Connection) -> Result<i64, Error> {
-    todo!()
+    let count = sqlx::query_scalar(
+        "SELECT count(*) FROM users WHERE user_type = 'Human' AND role = 'Admin' \
+         AND deleted_at IS NULL AND removed_at IS NULL",
+    );
+    Ok(count.fetch_one(c).await?)
 }
 
 /// Replaces what can be changed.
 pub async fn update(w: &mut Writer, id: UserId, update: &UserUpdate<'_>) -> Result<(), Error> {
-    todo!()
+    w.execute_one(
+        sqlx::query(
+            "UPDATE users SET name = $2, name_folded = $3, role = $4, purpose = $5, owner = $6 \
+             WHERE id = $1 AND removed_at IS NULL",
+        )
+        .bind(id.0)
+        .bind(update.name.as_str())
+        .bind(fold(update.name.as_str()))
+        .bind(update.role.as_str())
+        .bind(update.purpose)
+        .bind(update.owner),
+    )
+    .await
 }
 
 /// Deactivates at an instant, or with `None` reactivates.
 pub async fn set_deactivated(w: &mut Writer, id: UserId, at: Option<Timestamp>) -> Result<(), Error> {
-    todo!()
+    let update = sqlx::query("UPDATE users SET deleted_at = $2 WHERE id = $1 AND removed_at IS NULL")
+        .bind(id.0)
+        .bind(at.map(Timestamp::micros));
+    w.execute_one(update).await
 }
 
-/// What the index needs of these users, removed ones included, in the order of their ids.
+/// What the index needs of these users, removed ones included. Unknown ids are left out.
 pub async fn states(c: &mut Connection, ids: &[UserId]) -> Result<Vec<OwnerState>, Error> {
-    todo!()
+    let mut states = Vec::with_capacity(ids.len());
+    for batch in ids.chunks(BATCH) {
+        let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE id IN "));
+        statement.list(batch.iter().map(|id| id.0));
+        states.extend(load(c, statement).await?.into_iter().map(OwnerState::from));
+    }
+    Ok(states)
 }
 
 /// What the index needs of the next users after `after`, by id, at most `limit`, removed ones
 /// included.
 pub async fn states_after(c: &mut Connection, after: UserId, limit: i64) -> Result<Vec<OwnerState>, Error> {
-    todo!()
+    let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE id > "));
+    statement.value(after.0).text(" ORDER BY id LIMIT ").value(limit);
+    Ok(load(c, statement).await?.into_iter().map(OwnerState::from).collect())
 }

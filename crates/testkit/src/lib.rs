@@ -1,1 +1,4 @@
-//! For tests only: real databases, started once and gone with the test.
+//! For tests only: real databases, started once for a test process and gone with it.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test without its database must fail")]
+
+pub mod postgres;

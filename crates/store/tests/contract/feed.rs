@@ -1,0 +1,164 @@
+//! What the index is filled from, the feed, last use, invitations.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use tokenhouse_core::audit::Action;
+use tokenhouse_core::id::{TokenId, UserId};
+use tokenhouse_core::index::{OwnerState, TokenState};
+use tokenhouse_core::people::{Role, UserType};
+use tokenhouse_store::changes::Change;
+use tokenhouse_store::tokens::{Entry, NewToken};
+use tokenhouse_store::{audit, changes, invitations, teams, tokens, usage, users};
+
+use crate::setting::{NOW, Setting, draft, hash, name, on_both, token};
+
+on_both!(
+    the_index_gets_every_token,
+    the_index_gets_every_owner,
+    the_feed_tells_changes_in_order,
+    last_use_never_moves_backwards,
+    many_uses_fit_into_one_call,
+    an_invitation_is_stored,
+);
+
+const IP: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+async fn the_index_gets_every_token(s: Setting) {
+    let (ada, ci) = (s.human("ada").await, s.service("ci").await);
+    let scim = name("scim");
+    let special = NewToken { scim_only: true, expires_at: Some(NOW.plus_days(1)), ..token(ada, &scim, 1) };
+    let first = s.write(async |w| tokens::insert(w, &special).await).await;
+    let (second, third, fourth) = (s.token(ci, 2).await, s.token(ada, 3).await, s.token(ci, 4).await);
+    s.write(async |w| {
+        tokens::set_revoked(w, second, Some(NOW)).await?;
+        tokens::mark_deleted(w, third).await
+    })
+    .await;
+    let entry = |id, number, owner, state: TokenState| Entry {
+        hash: hash(number),
+        owner,
+        state: Some(TokenState { id, ..state }),
+    };
+    let plain = TokenState { id: first, expires_at: None, revoked: false, scim_only: false };
+    let expected = [
+        entry(first, 1, ada, TokenState { expires_at: Some(NOW.plus_days(1)), scim_only: true, ..plain }),
+        entry(second, 2, ci, TokenState { revoked: true, ..plain }),
+        entry(fourth, 4, ci, plain),
+    ];
+    let mut c = s.read().await;
+    assert_eq!(tokens::entries_after(&mut c, TokenId(0), 10).await.unwrap(), expected);
+    assert_eq!(tokens::entries_after(&mut c, first, 1).await.unwrap(), expected[1..2]);
+    assert_eq!(tokens::entries_after(&mut c, fourth, 10).await.unwrap(), []);
+    assert_eq!(tokens::count(&mut c).await.unwrap(), 3);
+    let asked = tokens::entries(&mut c, &[third, TokenId(99), first]).await.unwrap();
+    let deleted = Entry { hash: hash(3), owner: ada, state: None };
+    assert_eq!(asked.len(), 2);
+    assert!(asked.contains(&deleted) && asked.contains(&expected[0]));
+    assert_eq!(tokens::entries(&mut c, &[]).await.unwrap(), []);
+}
+
+async fn the_index_gets_every_owner(s: Setting) {
+    let (ada, ci) = (s.human("ada").await, s.service("ci").await);
+    s.write(async |w| {
+        let data = teams::insert(w, &name("Data"), None).await?;
+        teams::add_members(w, data, &[ada, ci]).await?;
+        users::set_deactivated(w, ci, Some(NOW)).await
+    })
+    .await;
+    let teams = vec!["Public".to_owned(), "Data".to_owned()];
+    let expected = [
+        OwnerState {
+            id: ada,
+            user_id: "local|ada".into(),
+            user_name: "local|ada".into(),
+            email: "local|ada".into(),
+            name: "ada".into(),
+            role: Role::Member,
+            user_type: UserType::Human,
+            teams: teams.clone(),
+            active: true,
+        },
+        OwnerState {
+            id: ci,
+            user_id: "ci@service".into(),
+            user_name: "ci".into(),
+            email: "ci@service".into(),
+            name: "ci".into(),
+            role: Role::Member,
+            user_type: UserType::Service,
+            teams,
+            active: false,
+        },
+    ];
+    let mut c = s.read().await;
+    assert_eq!(users::states_after(&mut c, UserId(0), 10).await.unwrap(), expected);
+    assert_eq!(users::states_after(&mut c, ada, 10).await.unwrap(), expected[1..]);
+    assert_eq!(users::states_after(&mut c, ci, 10).await.unwrap(), []);
+    assert_eq!(users::states(&mut c, &[ci, UserId(99)]).await.unwrap(), expected[1..]);
+}
+
+async fn the_feed_tells_changes_in_order(s: Setting) {
+    for (action, id) in [(Action::UserCreated, 1), (Action::TokenGenerated, 10), (Action::TeamDeleted, 2)] {
+        let mut w = s.begin().await;
+        w.record(draft(action, id)).await.unwrap();
+        w.commit().await.unwrap();
+    }
+    let change = |seq, action: Action, entity_id| Change {
+        seq,
+        action: action.as_str().into(),
+        entity_kind: action.entity().into(),
+        entity_id,
+        changes: r#"{"name":[null,"airflow-prod"]}"#.into(),
+    };
+    let all = [
+        change(1, Action::UserCreated, 1),
+        change(2, Action::TokenGenerated, 10),
+        change(3, Action::TeamDeleted, 2),
+    ];
+    let mut c = s.read().await;
+    assert_eq!(changes::since(&mut c, 0, 100).await.unwrap(), all);
+    assert_eq!(changes::since(&mut c, 1, 1).await.unwrap(), all[1..2]);
+    assert_eq!(changes::since(&mut c, 3, 100).await.unwrap(), []);
+}
+
+async fn last_use_never_moves_backwards(s: Setting) {
+    let ada = s.human("ada").await;
+    let (id, other) = (s.token(ada, 1).await, s.token(ada, 2).await);
+    let head = audit::head(&mut *s.read().await).await.unwrap();
+    let used = async |id| {
+        let token = tokens::find(&mut *s.read().await, id).await.unwrap().unwrap();
+        (token.last_used_at, token.last_used_ip)
+    };
+    let v4 = IpAddr::from([10, 0, 0, 7]);
+    let (early, late) = (NOW.plus_seconds(1), NOW.plus_seconds(2));
+    usage::record(&s.store, &[(id, late, v4), (id, early, IP), (TokenId(99), late, v4)]).await.unwrap();
+    assert_eq!(used(id).await, (Some(late), Some("10.0.0.7".into())));
+    usage::record(&s.store, &[(id, early, IP), (other, early, IP)]).await.unwrap();
+    assert_eq!(used(id).await, (Some(late), Some("10.0.0.7".into())));
+    assert_eq!(used(other).await, (Some(early), Some("::1".into())));
+    usage::record(&s.store, &[]).await.unwrap();
+    assert_eq!(audit::head(&mut *s.read().await).await.unwrap(), head);
+}
+
+async fn many_uses_fit_into_one_call(s: Setting) {
+    let ada = s.human("ada").await;
+    let id = s.token(ada, 1).await;
+    let mut uses: Vec<_> = (1_000..4_000).map(|id| (TokenId(id), NOW, IP)).collect();
+    uses.push((id, NOW, IP));
+    usage::record(&s.store, &uses).await.unwrap();
+    let token = tokens::find(&mut *s.read().await, id).await.unwrap().unwrap();
+    assert_eq!(token.last_used_at, Some(NOW));
+}
+
+async fn an_invitation_is_stored(s: Setting) {
+    let ada = s.human("ada").await;
+    s.write(async |w| invitations::insert(w, ada, &[7; 32], NOW.plus_days(7)).await).await;
+    let (user, created, expires): (i64, i64, i64) = sqlx::query_as(
+        "SELECT user_id, created_at, expires_at FROM invitations WHERE code_hash = $1 AND used_at IS NULL",
+    )
+    .bind(vec![7_u8; 32])
+    .fetch_one(&mut s.raw().await)
+    .await
+    .unwrap();
+    assert_eq!((user, created, expires), (ada.0, NOW.micros(), NOW.plus_days(7).micros()));
+}

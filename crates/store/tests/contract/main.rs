@@ -1,0 +1,11 @@
+//! What the store promises, on both databases. One program, so that PostgreSQL is started once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod audit;
+mod feed;
+mod opening;
+mod setting;
+mod teams;
+mod tokens;
+mod users;
+mod writing;
