@@ -65,7 +65,7 @@ macro_rules! text_form {
     ($type:ty, $allowed:literal, $($variant:path),+) => {
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
+                f.pad(self.as_str())
             }
         }
 

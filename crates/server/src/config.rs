@@ -357,7 +357,10 @@ fn public_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
     });
     if !is_base || trimmed.len() > 255 {
-        return Err(invalid(&text, "must be a URL such as https://tokens.example.com, at most 255 characters"));
+        return Err(invalid(
+            &text,
+            "must be a URL such as https://tokens.example.com, at most 255 characters",
+        ));
     }
     Ok(trimmed.to_owned())
 }
@@ -415,9 +418,8 @@ mod tests {
         let read = load(example, &[]).unwrap();
         assert_eq!(format!("{read:#?}"), format!("{:#?}", Config::default()));
         // With every comment sign before a setting taken away it still is a good configuration.
-        let uncommented: String = example.lines().map(|line| {
-            line.strip_prefix("#: ").unwrap_or(line).to_owned() + "\n"
-        }).collect();
+        let uncommented: String =
+            example.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line).to_owned() + "\n").collect();
         assert_ne!(uncommented, example);
         assert!(load(&uncommented, &[]).is_ok(), "{:?}", load(&uncommented, &[]).err());
     }

@@ -162,7 +162,9 @@ const fn describe(reason: Reason) -> &'static str {
         Reason::Expired => "the token has expired",
         Reason::Revoked => "the token has been revoked",
         Reason::Deactivated => "the token's owner has been deactivated",
-        Reason::Malformed | Reason::Unknown | Reason::Forbidden | Reason::ScimOnly => "the token is not valid",
+        Reason::Malformed | Reason::Unknown | Reason::Forbidden | Reason::ScimOnly => {
+            "the token is not valid"
+        }
     }
 }
 
@@ -262,7 +264,9 @@ impl Fields {
     /// The value, or `None` after noting what is wrong with it.
     pub fn check<T>(&mut self, field: &str, checked: Result<T, impl ToString>) -> Option<T> {
         checked
-            .map_err(|message| self.0.push(FieldError { field: field.to_owned(), message: message.to_string() }))
+            .map_err(|message| {
+                self.0.push(FieldError { field: field.to_owned(), message: message.to_string() })
+            })
             .ok()
     }
 
@@ -291,7 +295,9 @@ mod tests {
 
     #[test]
     fn the_challenge_says_what_the_detail_says() {
-        for reason in [Reason::Expired, Reason::Revoked, Reason::Deactivated, Reason::Unknown, Reason::Malformed] {
+        for reason in
+            [Reason::Expired, Reason::Revoked, Reason::Deactivated, Reason::Unknown, Reason::Malformed]
+        {
             assert!(challenge(Some(reason)).to_str().unwrap().contains(describe(reason)));
         }
     }

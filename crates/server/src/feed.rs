@@ -156,7 +156,12 @@ impl Touched {
 fn members_in(changes: &str) -> Vec<UserId> {
     let parsed: serde_json::Value = serde_json::from_str(changes).unwrap_or_default();
     let sides = parsed.get("members").and_then(|members| members.as_array()).into_iter().flatten();
-    sides.filter_map(|side| side.as_array()).flatten().filter_map(serde_json::Value::as_i64).map(UserId).collect()
+    sides
+        .filter_map(|side| side.as_array())
+        .flatten()
+        .filter_map(serde_json::Value::as_i64)
+        .map(UserId)
+        .collect()
 }
 
 #[cfg(test)]

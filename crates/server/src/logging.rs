@@ -1,5 +1,7 @@
 //! The log: lines on standard error, for people or as JSON.
 
+use std::io::IsTerminal as _;
+
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
 use tracing_subscriber::Layer as _;
@@ -24,7 +26,9 @@ pub fn start(config: Log) -> Result<(), TryInitError> {
     let harmless = filter_fn(|metadata: &Metadata<'_>| {
         metadata.target().starts_with("tokenhouse") || *metadata.level() <= Level::INFO
     });
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let lines = match config.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),

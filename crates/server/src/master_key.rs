@@ -2,7 +2,7 @@
 //! randomness. There is no default key.
 
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tokenhouse_core::keys::{MasterKey, NotAMasterKey};
@@ -40,7 +40,9 @@ pub enum MasterKeyError {
     #[error("the store exists, but its master key file {file} does not: put the file back or set {VARIABLE}", file = .0.display())]
     Missing(PathBuf),
     /// PostgreSQL has no place for a key of its own.
-    #[error("PostgreSQL needs a master key from outside: set {VARIABLE} or server.master_key_file (for example from `openssl rand -base64 32`)")]
+    #[error(
+        "PostgreSQL needs a master key from outside: set {VARIABLE} or server.master_key_file (for example from `openssl rand -base64 32`)"
+    )]
     Required,
     /// Nothing secret can be made.
     #[error(transparent)]
@@ -81,7 +83,7 @@ pub fn find(
 /// On disk before the first token exists, and never over an existing file.
 fn write_new(path: &Path, key: &MasterKey) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(key.expose().as_bytes())?;
     file.write_all(b"\n")?;

@@ -53,14 +53,19 @@ pub struct Bound {
 impl Bound {
     /// Takes the addresses and reads certificate and key.
     pub async fn bind(app: Arc<App>) -> Result<Self, ListenError> {
-        let server = &app.config.server;
-        let tls = server.tls.as_ref().map(|tls| Reloading::open(tls.cert.clone(), tls.key.clone())).transpose()?;
-        let main = listen(server.listen).await?;
-        let metrics = match server.metrics_listen {
+        let main = listen(app.config.server.listen).await?;
+        let metrics = match app.config.server.metrics_listen {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        Ok(Self { app, main, metrics, tls })
+        Ok(Self { metrics, ..Self::on(app, main)? })
+    }
+
+    /// Takes over an address that is listened on already; without metrics.
+    pub fn on(app: Arc<App>, main: TcpListener) -> Result<Self, ListenError> {
+        let tls = app.config.server.tls.as_ref();
+        let tls = tls.map(|tls| Reloading::open(tls.cert.clone(), tls.key.clone())).transpose()?;
+        Ok(Self { app, main, metrics: None, tls })
     }
 
     /// The address that is listened on; tells the port where the configured one was 0.

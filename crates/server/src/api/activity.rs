@@ -260,7 +260,9 @@ pub async fn insights(
         active_users: found.active_users,
         total_actions: found.total_actions,
         buckets: buckets.collect(),
-        most_active_user: found.most_active_user.map(|(actor, actions)| MostActive { actor: actor.into(), actions }),
+        most_active_user: found
+            .most_active_user
+            .map(|(actor, actions)| MostActive { actor: actor.into(), actions }),
         top_category: found.top_category,
     }))
 }
@@ -278,17 +280,18 @@ pub async fn csv(
 ) -> Result<Response, Error> {
     let filter = query.filter(app.now())?;
     let header_row = table(&[])?;
-    let rows = futures_util::stream::try_unfold((app, filter, i64::MAX, Some(header_row)), |state| async move {
-        let (app, filter, before, pending) = state;
-        if let Some(chunk) = pending {
-            return Ok(Some((chunk, (app, filter, before, None))));
-        }
-        let found = audit::before(&mut *app.store.read().await?, &filter, before, BATCH).await?;
-        let Some(oldest) = found.last().map(|stored| stored.record.seq) else {
-            return Ok::<_, Error>(None);
-        };
-        Ok(Some((table(&found)?, (app, filter, oldest, None))))
-    });
+    let rows =
+        futures_util::stream::try_unfold((app, filter, i64::MAX, Some(header_row)), |state| async move {
+            let (app, filter, before, pending) = state;
+            if let Some(chunk) = pending {
+                return Ok(Some((chunk, (app, filter, before, None))));
+            }
+            let found = audit::before(&mut *app.store.read().await?, &filter, before, BATCH).await?;
+            let Some(oldest) = found.last().map(|stored| stored.record.seq) else {
+                return Ok::<_, Error>(None);
+            };
+            Ok(Some((table(&found)?, (app, filter, oldest, None))))
+        });
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"activity.csv\""),
@@ -298,8 +301,22 @@ pub async fn csv(
 }
 
 const COLUMNS: [&str; 16] = [
-    "seq", "at", "action", "entity_type", "entity_id", "entity_name", "actor_id", "actor_user_id", "actor_name",
-    "actor_type", "via", "via_token_id", "ip", "request_id", "changes", "hash",
+    "seq",
+    "at",
+    "action",
+    "entity_type",
+    "entity_id",
+    "entity_name",
+    "actor_id",
+    "actor_user_id",
+    "actor_name",
+    "actor_type",
+    "via",
+    "via_token_id",
+    "ip",
+    "request_id",
+    "changes",
+    "hash",
 ];
 
 /// Records as CSV (RFC 4180); of none, the heads of the columns.

@@ -121,11 +121,7 @@ fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 }
 
 fn not_json(error: &serde_json::Error) -> Error {
-    Error::BadRequest(format!(
-        "the body is not JSON (line {}, column {})",
-        error.line(),
-        error.column()
-    ))
+    Error::BadRequest(format!("the body is not JSON (line {}, column {})", error.line(), error.column()))
 }
 
 /// serde's message without the ` at line 1 column 2` that serde_json adds.

@@ -128,7 +128,8 @@ pub async fn create(
         members: wanted.members.as_deref(),
     };
     let created = with_members(teams::create(&app, &call, wanted).await?);
-    let location = HeaderValue::try_from(format!("/api/teams/{}", created.team.id)).map_err(Error::internal)?;
+    let location =
+        HeaderValue::try_from(format!("/api/teams/{}", created.team.id)).map_err(Error::internal)?;
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(created)).into_response())
 }
 

@@ -192,7 +192,10 @@ pub struct ServiceTokensQuery {
 /// Own personal tokens, newest first
 #[utoipa::path(get, path = "/api/user-tokens", tag = "Tokens", security(("bearer" = [])),
     responses((status = 200, body = [Token]), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub async fn list(State(app): State<Arc<App>>, Anyone(call): Anyone) -> Result<axum::Json<Vec<Token>>, Error> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Anyone(call): Anyone,
+) -> Result<axum::Json<Vec<Token>>, Error> {
     let now = app.now();
     let found = tokens::personal(&app, &call).await?;
     Ok(axum::Json(found.into_iter().map(|token| Token::at(now, token)).collect()))
@@ -248,7 +251,11 @@ fn shown_once(app: &App, generated: Generated) -> Response {
 /// One token
 #[utoipa::path(get, path = "/api/user-tokens/{id}", tag = "Tokens", security(("bearer" = [])), params(("id" = i64, Path)),
     responses((status = 200, body = Token), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub async fn one(State(app): State<Arc<App>>, Anyone(call): Anyone, Id(id): Id) -> Result<axum::Json<Token>, Error> {
+pub async fn one(
+    State(app): State<Arc<App>>,
+    Anyone(call): Anyone,
+    Id(id): Id,
+) -> Result<axum::Json<Token>, Error> {
     let token = tokens::one(&app, &call, TokenId(id)).await?;
     Ok(axum::Json(Token::at(app.now(), token)))
 }
@@ -282,14 +289,20 @@ fn unchangeable(wanted: &ChangeToken) -> Result<(), Error> {
     ];
     match sent.into_iter().find(|(_, sent)| *sent) {
         None => Ok(()),
-        Some((field, _)) => Err(Error::field(field, "can't be changed later; generate or rotate a token instead")),
+        Some((field, _)) => {
+            Err(Error::field(field, "can't be changed later; generate or rotate a token instead"))
+        }
     }
 }
 
 /// Delete a revoked or expired token for good
 #[utoipa::path(delete, path = "/api/user-tokens/{id}", tag = "Tokens", security(("bearer" = [])), params(("id" = i64, Path)),
     responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub async fn delete(State(app): State<Arc<App>>, Anyone(call): Anyone, Id(id): Id) -> Result<StatusCode, Error> {
+pub async fn delete(
+    State(app): State<Arc<App>>,
+    Anyone(call): Anyone,
+    Id(id): Id,
+) -> Result<StatusCode, Error> {
     tokens::delete(&app, &call, TokenId(id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

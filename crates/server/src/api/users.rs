@@ -17,8 +17,8 @@ use super::{PageOf, PageQuery};
 use crate::app::App;
 use crate::auth::guard::{Anyone, ManagesPeople, SeesPeople};
 use crate::error::{Error, Problem};
-use crate::service::users::{self, Created, Update, Wanted};
 use crate::service::tokens;
+use crate::service::users::{self, Created, Update, Wanted};
 
 /// An account of a person or of automation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -264,7 +264,11 @@ pub async fn me(State(app): State<Arc<App>>, Anyone(call): Anyone) -> Result<axu
 /// One user
 #[utoipa::path(get, path = "/api/users/{id}", tag = "Users", security(("bearer" = [])), params(("id" = i64, Path)),
     responses((status = 200, body = User), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub async fn one(State(app): State<Arc<App>>, Anyone(call): Anyone, Id(id): Id) -> Result<axum::Json<User>, Error> {
+pub async fn one(
+    State(app): State<Arc<App>>,
+    Anyone(call): Anyone,
+    Id(id): Id,
+) -> Result<axum::Json<User>, Error> {
     Ok(axum::Json(users::one(&app, &call, UserId(id)).await?.into()))
 }
 

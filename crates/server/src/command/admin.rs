@@ -37,7 +37,8 @@ pub(super) async fn create(context: Context, wanted: CreateAdmin) -> Result<Exit
                 scim_endpoints_only: false,
                 user_id: None,
             };
-            let call = Call { caller: tokenhouse_core::policy::Caller { id: user.id, ..call.caller }, ..call };
+            let call =
+                Call { caller: tokenhouse_core::policy::Caller { id: user.id, ..call.caller }, ..call };
             Some(tokens::generate(&app, &call, token).await.map_err(in_words)?.bearer_token)
         }
     };

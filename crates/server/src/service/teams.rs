@@ -40,10 +40,11 @@ pub async fn create(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<(Team,
     };
     let id = teams::insert(&mut writer, &name, description.as_deref()).await?;
     teams::add_members(&mut writer, id, &members).await?;
-    let changes = Changes::default()
-        .set("name", name.as_str())
-        .note("description", None, description)
-        .note("members", None, (!members.is_empty()).then_some(members));
+    let changes = Changes::default().set("name", name.as_str()).note("description", None, description).note(
+        "members",
+        None,
+        (!members.is_empty()).then_some(members),
+    );
     writer.record(call.draft(Action::TeamCreated, id.0, name.as_str(), changes.0)).await?;
     app.commit(writer).await?;
     one(app, id).await
@@ -54,7 +55,11 @@ fn description(text: Option<&str>) -> Result<Option<String>, people::Invalid> {
 }
 
 /// The members without doubles; an error at the field for those who don't exist.
-async fn known_members(writer: &mut Writer, fields: &mut Fields, wanted: &[UserId]) -> Result<Vec<UserId>, Error> {
+async fn known_members(
+    writer: &mut Writer,
+    fields: &mut Fields,
+    wanted: &[UserId],
+) -> Result<Vec<UserId>, Error> {
     let wanted: BTreeSet<UserId> = wanted.iter().copied().collect();
     let members: Vec<UserId> = wanted.into_iter().collect();
     let existing: BTreeSet<UserId> = users::existing(writer, &members).await?.into_iter().collect();
@@ -83,7 +88,12 @@ pub async fn page(app: &App, window: (i64, i64)) -> Result<Page<Team>, Error> {
 }
 
 /// Changes a team. Acts on its members' tokens at once.
-pub async fn update(app: &App, call: &Call, id: TeamId, wanted: Wanted<'_>) -> Result<(Team, Vec<Member>), Error> {
+pub async fn update(
+    app: &App,
+    call: &Call,
+    id: TeamId,
+    wanted: Wanted<'_>,
+) -> Result<(Team, Vec<Member>), Error> {
     let mut writer = app.begin(call).await?;
     let before = existing(&mut writer, id).await?;
     not_public(&before)?;
@@ -103,9 +113,11 @@ pub async fn update(app: &App, call: &Call, id: TeamId, wanted: Wanted<'_>) -> R
         None => Name::parse(&before.name).map_err(Error::internal)?,
     };
     teams::update(&mut writer, id, &name, description.as_deref()).await?;
-    let mut changes = Changes::default()
-        .note("name", before.name.as_str(), name.as_str())
-        .note("description", &before.description, &description);
+    let mut changes = Changes::default().note("name", before.name.as_str(), name.as_str()).note(
+        "description",
+        &before.description,
+        &description,
+    );
     if let Some(members) = members {
         let (left, joined) = move_members(&mut writer, id, &members).await?;
         // Only who left and who joined, not all who stayed: a team may have 10,000 members.
@@ -142,16 +154,20 @@ pub async fn delete(app: &App, call: &Call, id: TeamId) -> Result<(), Error> {
     not_public(&team)?;
     let members = teams::member_ids(&mut writer, id).await?;
     teams::delete(&mut writer, id).await?;
-    let changes = Changes::default()
-        .note("name", Some(team.name.as_str()), None)
-        .note("members", (!members.is_empty()).then_some(members), None);
+    let changes = Changes::default().note("name", Some(team.name.as_str()), None).note(
+        "members",
+        (!members.is_empty()).then_some(members),
+        None,
+    );
     writer.record(call.draft(Action::TeamDeleted, id.0, &team.name, changes.0)).await?;
     app.commit(writer).await
 }
 
 fn not_public(team: &Team) -> Result<(), Error> {
     if team.id == teams::PUBLIC {
-        return Err(Error::Conflict(format!("everybody is in {PUBLIC_TEAM}: it can't be changed or deleted")));
+        return Err(Error::Conflict(format!(
+            "everybody is in {PUBLIC_TEAM}: it can't be changed or deleted"
+        )));
     }
     Ok(())
 }

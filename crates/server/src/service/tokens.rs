@@ -66,7 +66,8 @@ fn may_generate(call: &Call, wanted: &Wanted<'_>) -> Result<(), Error> {
     }
     if wanted.user_id.is_none() && !caller.has_personal_tokens() {
         return Err(Error::Forbidden(
-            "a service user has no personal tokens; an Admin makes service tokens for it with `user_id`".into(),
+            "a service user has no personal tokens; an Admin makes service tokens for it with `user_id`"
+                .into(),
         ));
     }
     if wanted.scim_endpoints_only && !caller.has(Permission::Provision) {
@@ -245,7 +246,8 @@ pub async fn revoke_all_of(app: &App, call: &Call, user: UserId) -> Result<usize
     let mut writer = app.begin(call).await?;
     let forbidden = "only a service user's tokens, or your own, can be revoked all at once";
     let found = users::find(&mut writer, user).await?;
-    let access = found.as_ref().map_or(Access::Hidden, |found| call.caller.access_all_tokens(user, found.user_type));
+    let access =
+        found.as_ref().map_or(Access::Hidden, |found| call.caller.access_all_tokens(user, found.user_type));
     let sees_people = call.caller.has(Permission::SeePeople);
     let access = if access == Access::Hidden && !sees_people { Access::Forbidden } else { access };
     require(access, "there is no such user", forbidden)?;
@@ -268,7 +270,8 @@ pub async fn rotate(
     let mut writer = app.begin(call).await?;
     let token = find(&mut writer, call, id).await?;
     may_rotate(&mut writer, call, &token).await?;
-    let lifetime = lifetime.flatten().unwrap_or_else(|| policy(app).inherit(token.created_at, token.expires_at));
+    let lifetime =
+        lifetime.flatten().unwrap_or_else(|| policy(app).inherit(token.created_at, token.expires_at));
     let name = match name.flatten() {
         Some(name) => name,
         None => successors_name(&mut writer, &token).await?,

@@ -140,7 +140,11 @@ fn responsibility(
 }
 
 /// The ids of the named teams, without `Public`, which everybody is in anyway.
-async fn known_teams(writer: &mut Writer, fields: &mut Fields, names: &[String]) -> Result<Vec<TeamId>, Error> {
+async fn known_teams(
+    writer: &mut Writer,
+    fields: &mut Fields,
+    names: &[String],
+) -> Result<Vec<TeamId>, Error> {
     let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
     let found = teams::find_by_names(writer, &wanted).await?;
     for name in names {
@@ -240,7 +244,9 @@ async fn keep_an_admin(writer: &mut Writer, user: &User) -> Result<(), Error> {
     let is_active_admin =
         user.user_type == UserType::Human && user.role == Role::Admin && user.deleted_at.is_none();
     if is_active_admin && users::active_human_admins(writer).await? <= 1 {
-        return Err(Error::Conflict("this is the last active Admin; make somebody else an Admin first".into()));
+        return Err(Error::Conflict(
+            "this is the last active Admin; make somebody else an Admin first".into(),
+        ));
     }
     Ok(())
 }

@@ -77,11 +77,15 @@ struct Original<'a> {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 enum OriginalRefused {
-    #[error("neither X-Forwarded-Method with X-Forwarded-Uri nor X-Original-Method with X-Original-URI was sent")]
+    #[error(
+        "neither X-Forwarded-Method with X-Forwarded-Uri nor X-Original-Method with X-Original-URI was sent"
+    )]
     Missing,
     #[error("{0} was sent twice, or is not text")]
     Repeated(&'static str),
-    #[error("X-Forwarded-* and X-Original-* (or X-Original-URI and X-Original-URL) disagree; clear the ones the proxy doesn't set")]
+    #[error(
+        "X-Forwarded-* and X-Original-* (or X-Original-URI and X-Original-URL) disagree; clear the ones the proxy doesn't set"
+    )]
     Disagree,
 }
 
@@ -95,7 +99,8 @@ fn original(headers: &HeaderMap) -> Result<Original<'_>, OriginalRefused> {
         (method("x-original-method")?, path("x-original-uri")?),
         (method("x-original-method")?, path("x-original-url")?),
     ];
-    let whole = families.iter().find_map(|(method, path)| Some(Original { method: (*method)?, path: (*path)? }));
+    let whole =
+        families.iter().find_map(|(method, path)| Some(Original { method: (*method)?, path: (*path)? }));
     let original = whole.ok_or(OriginalRefused::Missing)?;
     let agrees = |(method, path): &(Option<&str>, Option<&str>)| {
         method.is_none_or(|method| method == original.method) && path.is_none_or(|path| path == original.path)
@@ -164,7 +169,10 @@ mod tests {
             (&[("x-forwarded-method", "GET")], Missing),
             (&[("x-forwarded-method", "GET"), ("x-original-uri", "/a")], Missing),
             (&[("x-original-uri", "/b"), ("x-forwarded-method", "GET"), ("x-forwarded-uri", "/a")], Disagree),
-            (&[("x-original-method", "PUT"), ("x-forwarded-method", "GET"), ("x-forwarded-uri", "/a")], Disagree),
+            (
+                &[("x-original-method", "PUT"), ("x-forwarded-method", "GET"), ("x-forwarded-uri", "/a")],
+                Disagree,
+            ),
             (
                 &[
                     ("x-forwarded-method", "GET"),

@@ -92,10 +92,20 @@ mod tests {
 
     #[test]
     fn what_is_ours_is_known_in_every_spelling() {
-        for ours in ["/", "/api/users", "/API/Users/7/x", "/%61pi/user-tokens", "/scim/v2/Users", "/LOGIN/", "/oauth/x"] {
+        for ours in [
+            "/",
+            "/api/users",
+            "/API/Users/7/x",
+            "/%61pi/user-tokens",
+            "/scim/v2/Users",
+            "/LOGIN/",
+            "/oauth/x",
+        ] {
             assert!(is_ours(&Path::parse(ours).unwrap()), "{ours}");
         }
-        for theirs in ["/api", "/api/datastores", "/apis/users", "/user-tokens", "/metrics", "/api/user-tokens2"] {
+        for theirs in
+            ["/api", "/api/datastores", "/apis/users", "/user-tokens", "/metrics", "/api/user-tokens2"]
+        {
             assert!(!is_ours(&Path::parse(theirs).unwrap()), "{theirs}");
         }
     }
