@@ -21,8 +21,8 @@ pub enum PathRefused {
     /// A percent sign that is not followed by two hexadecimal digits, or bytes that are not UTF-8.
     #[error("the path is not well-formed percent-encoded UTF-8")]
     Malformed,
-    /// A slash, backslash, NUL or control character, encoded or not.
-    #[error("the path must not contain encoded slashes, backslashes or control characters")]
+    /// A slash, backslash, NUL or control character, encoded or not, or a bare `#`.
+    #[error("the path must not contain encoded slashes, backslashes, control characters or a bare #")]
     ForbiddenCharacter,
 }
 
@@ -48,6 +48,11 @@ impl Path {
 }
 
 fn decode_segment(raw: &str) -> Result<String, PathRefused> {
+    // Where a query or a fragment begins is for whoever calls to say; a stray mark would be read as
+    // part of the path by some and as its end by others.
+    if raw.contains(['?', '#']) {
+        return Err(PathRefused::ForbiddenCharacter);
+    }
     let mut decoded = Vec::with_capacity(raw.len());
     let mut bytes = raw.bytes();
     while let Some(byte) = bytes.next() {
@@ -248,6 +253,8 @@ mod tests {
             ("/a%2Fadmin", ForbiddenCharacter),
             ("/a%5cadmin", ForbiddenCharacter),
             ("/a\\admin", ForbiddenCharacter),
+            ("/admin#x", ForbiddenCharacter),
+            ("/admin?x", ForbiddenCharacter),
             ("/a%00", ForbiddenCharacter),
             ("/a%0d%0aX: y", ForbiddenCharacter),
             ("/a%7f", ForbiddenCharacter),

@@ -114,13 +114,13 @@ mod tests {
     use crate::index::tests::owner;
     use crate::keys::MasterKey;
     use crate::random::Random;
-    use crate::token::Plaintext;
+    use crate::token::{Plaintext, TokenHash};
 
     struct Setting {
         codec: Codec,
         index: Index,
         bearer: Plaintext,
-        put: Box<dyn Fn(&Index, TokenState)>,
+        hash: TokenHash,
     }
 
     const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
@@ -135,12 +135,7 @@ mod tests {
         let id = state.id;
         index.put_owner(state);
         index.put_token(&hash, token, id);
-        Setting {
-            codec,
-            index,
-            bearer,
-            put: Box::new(move |index, token| assert!(index.put_token(&hash, token, id))),
-        }
+        Setting { codec, index, bearer, hash }
     }
 
     impl Setting {
@@ -196,9 +191,9 @@ mod tests {
     fn changes_act_at_once_and_both_ways() {
         let s = setting(GOOD, owner(7, Role::Member));
         assert_eq!(s.reason(), None);
-        (s.put)(&s.index, TokenState { revoked: true, ..GOOD });
+        assert!(s.index.put_token(&s.hash, TokenState { revoked: true, ..GOOD }, UserId(7)));
         assert_eq!(s.reason(), Some(Reason::Revoked));
-        (s.put)(&s.index, GOOD);
+        assert!(s.index.put_token(&s.hash, GOOD, UserId(7)));
         assert_eq!(s.reason(), None);
     }
 

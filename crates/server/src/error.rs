@@ -3,7 +3,6 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
-use tokenhouse_core::people::Invalid;
 use tokenhouse_core::verdict::Reason;
 use tokenhouse_store as store;
 use utoipa::ToSchema;
@@ -97,8 +96,8 @@ pub struct Problem {
 
 impl Error {
     /// One wrong field.
-    pub fn field(field: &str, message: impl ToString) -> Self {
-        Self::Invalid(vec![FieldError { field: field.to_owned(), message: message.to_string() }])
+    pub fn field(field: &str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError { field: field.to_owned(), message: message.into() }])
     }
 
     /// A fault of ours, with its cause for the log.
@@ -263,16 +262,12 @@ pub struct Fields(Vec<FieldError>);
 impl Fields {
     /// The value, or `None` after noting what is wrong with it.
     pub fn check<T>(&mut self, field: &str, checked: Result<T, impl ToString>) -> Option<T> {
-        checked
-            .map_err(|message| {
-                self.0.push(FieldError { field: field.to_owned(), message: message.to_string() })
-            })
-            .ok()
+        checked.map_err(|message| self.wrong(field, &message.to_string())).ok()
     }
 
     /// Notes that a field is wrong.
     pub fn wrong(&mut self, field: &str, message: &str) {
-        self.check::<()>(field, Err(Invalid(message.to_owned())));
+        self.0.push(FieldError { field: field.to_owned(), message: message.to_owned() });
     }
 
     /// An error if any field was wrong.

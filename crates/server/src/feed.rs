@@ -39,7 +39,9 @@ impl Feed {
             let page = users::states_after(&mut reader, last, PAGE).await?;
             let Some(newest) = page.last() else { break };
             last = newest.id;
-            page.into_iter().for_each(|owner| index.put_owner(owner));
+            for owner in page {
+                index.put_owner(owner);
+            }
         }
         let mut last = TokenId(0);
         loop {

@@ -105,15 +105,13 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
 }
 
 /// Does `work` again and again until `shutdown`.
-fn every<W: Future<Output = ()> + Send>(
+fn every<W: Future<Output = ()> + Send + 'static>(
     background: &mut JoinSet<()>,
     shutdown: &CancellationToken,
     pause: Duration,
     app: Arc<App>,
     work: impl Fn(Arc<App>) -> W + Send + 'static,
-) where
-    W: 'static,
-{
+) {
     let shutdown = shutdown.clone();
     background.spawn(async move {
         while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {

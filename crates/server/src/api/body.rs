@@ -124,7 +124,7 @@ fn not_json(error: &serde_json::Error) -> Error {
     Error::BadRequest(format!("the body is not JSON (line {}, column {})", error.line(), error.column()))
 }
 
-/// serde's message without the ` at line 1 column 2` that serde_json adds.
+/// serde's message without the position at its end.
 fn without_position(error: &serde_json::Error) -> String {
     let message = error.to_string();
     message.split(" at line ").next().unwrap_or_default().to_owned()

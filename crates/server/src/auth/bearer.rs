@@ -15,7 +15,10 @@ pub fn token(headers: &HeaderMap) -> Result<&[u8], Option<Reason>> {
     if !scheme.eq_ignore_ascii_case(b"Bearer ") {
         return Err(None);
     }
-    Ok(token.trim_ascii())
+    match token.trim_ascii() {
+        [] => Err(None),
+        token => Ok(token),
+    }
 }
 
 #[cfg(test)]
@@ -37,7 +40,7 @@ mod tests {
         assert_eq!(read(&[]), Err(None));
         assert_eq!(read(&["Basic abc"]), Err(None));
         assert_eq!(read(&["Bearer"]), Err(None));
-        assert_eq!(read(&["Bearer "]), Err(None).or(Ok(String::new())));
+        assert_eq!(read(&["Bearer "]), Err(None));
         assert_eq!(read(&["Bearer a", "Bearer b"]), Err(Some(Reason::Malformed)));
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use tokenhouse_core::people::UserType;
+use tokenhouse_core::token::Plaintext;
 
 use super::{Context, CreateAdmin, Failure, say};
 use crate::api::users::User;
@@ -42,7 +43,7 @@ pub(super) async fn create(context: Context, wanted: CreateAdmin) -> Result<Exit
             Some(tokens::generate(&app, &call, token).await.map_err(in_words)?.bearer_token)
         }
     };
-    let shown = bearer_token.as_ref().map(|token| token.expose());
+    let shown = bearer_token.as_ref().map(Plaintext::expose);
     say(json!({ "user": User::from(user), "invite_url": invite_url, "bearer_token": shown }))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -55,7 +55,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Admin {
-    /// Make a person and print one JSON object: user, invite_url, bearer_token
+    /// Make a person and print one JSON object: `user`, `invite_url`, `bearer_token`
     Create(CreateAdmin),
 }
 

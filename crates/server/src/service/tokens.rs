@@ -143,14 +143,18 @@ pub async fn personal(app: &App, call: &Call) -> Result<Vec<Token>, Error> {
         return Err(Error::Forbidden("a service user has no personal tokens".into()));
     }
     let mut found = tokens::personal(&mut *app.store.read().await?, call.caller.id).await?;
-    found.iter_mut().for_each(|token| with_latest_use(app, token));
+    for token in &mut found {
+        with_latest_use(app, token);
+    }
     Ok(found)
 }
 
 /// All service tokens, or those of one service user, newest first.
 pub async fn service(app: &App, user: Option<UserId>) -> Result<Vec<Token>, Error> {
     let mut found = tokens::service(&mut *app.store.read().await?, user).await?;
-    found.iter_mut().for_each(|token| with_latest_use(app, token));
+    for token in &mut found {
+        with_latest_use(app, token);
+    }
     Ok(found)
 }
 

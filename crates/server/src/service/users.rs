@@ -215,13 +215,13 @@ pub async fn update(app: &App, call: &Call, id: UserId, update: Update<'_>) -> R
         Some(name) => name,
         None => Name::parse(&before.name).map_err(Error::internal)?,
     };
-    let changed = UserUpdate {
+    let wanted = UserUpdate {
         name: &name,
         role,
         purpose: if update.purpose.is_some() { purpose.as_deref() } else { before.purpose.as_deref() },
         owner: if update.owner.is_some() { owner.as_deref() } else { before.owner.as_deref() },
     };
-    users::update(&mut writer, id, &changed).await?;
+    users::update(&mut writer, id, &wanted).await?;
     if let Some(teams) = teams {
         teams::set_teams_of(&mut writer, id, &teams).await?;
     }

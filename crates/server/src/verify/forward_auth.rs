@@ -119,9 +119,10 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a s
     std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| repeated)
 }
 
-/// The path of a target: without query, and without scheme and host where there are any.
+/// The path of a target: without query, and without scheme and host where there are any. A fragment
+/// stays and is refused as part of the path: no client sends one.
 fn path_of(target: &str) -> &str {
-    let without_query = target.split(['?', '#']).next().unwrap_or_default();
+    let without_query = target.split('?').next().unwrap_or_default();
     match without_query.split_once("://") {
         Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |slash| &rest[slash..]),
         _ => without_query,
