@@ -10,7 +10,7 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::{Cause, Error, What};
+use crate::{Cause, Connection, Error, What};
 
 /// Which database it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +74,14 @@ fn sqlite_options(path: &Path, read_only: bool) -> Result<AnyConnectOptions, Err
 }
 
 impl Dialect {
+    /// The dialect of a connection.
+    pub(crate) fn of(c: &Connection) -> Self {
+        match c.backend_name() {
+            "SQLite" => Self::Sqlite,
+            _ => Self::Postgres,
+        }
+    }
+
     /// The database's name.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -126,6 +134,24 @@ impl Dialect {
         match self {
             Self::Sqlite => "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'settings'",
             Self::Postgres => "SELECT (to_regclass('settings') IS NOT NULL)::INT::BIGINT",
+        }
+    }
+
+    /// An expression for all rows as one JSON array of arrays.
+    pub(crate) fn json_rows(self, columns: &str) -> String {
+        match self {
+            Self::Sqlite => format!("json_group_array(json_array({columns}))"),
+            Self::Postgres => {
+                format!("CAST(coalesce(json_agg(json_build_array({columns})), '[]') AS TEXT)")
+            }
+        }
+    }
+
+    /// An expression for bytes in hexadecimal.
+    pub(crate) fn hex(self, column: &str) -> String {
+        match self {
+            Self::Sqlite => format!("hex({column})"),
+            Self::Postgres => format!("encode({column}, 'hex')"),
         }
     }
 

@@ -1,12 +1,15 @@
 //! Statements whose text depends on what is asked for, and columns that hold more than a number or
 //! a text. (sqlx's own builder writes placeholders that PostgreSQL doesn't take through `Any`.)
 
-use std::fmt::Display;
 use std::str::FromStr;
 
+use serde::de::DeserializeOwned;
 use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::{Any, AssertSqlSafe, ColumnIndex, Row as _};
+use sqlx::{Any, AssertSqlSafe, Row as _};
 use tokenhouse_core::clock::Timestamp;
+
+use crate::dialect::Dialect;
+use crate::{Connection, Error};
 
 /// A statement with its values, ready to run.
 pub(crate) type Query = sqlx::query::Query<'static, Any, AnyArguments>;
@@ -52,8 +55,8 @@ impl Statement {
     #[allow(private_bounds, reason = "only numbers and texts are values")]
     pub(crate) fn value(&mut self, value: impl Into<Value>) -> &mut Self {
         self.values.push(value.into());
-        self.text.push_str(&format!("${}", self.values.len()));
-        self
+        let number = self.values.len();
+        self.text(&format!("${number}"))
     }
 
     /// Adds `(first, second, …)`.
@@ -77,12 +80,23 @@ impl Statement {
     }
 }
 
+/// Reads very many rows: `SELECT <columns> FROM (<rows>)` as one JSON document, which takes a quarter
+/// of the time that `Any` takes for row after row.
+pub(crate) async fn read_many<T: DeserializeOwned>(
+    c: &mut Connection,
+    columns: &str,
+    rows: Statement,
+) -> Result<Vec<T>, Error> {
+    let all = Dialect::of(c).json_rows(columns);
+    let text = format!("SELECT {all} FROM ({}) AS many", rows.text);
+    let row = Statement { text, ..rows }.query().fetch_one(c).await?;
+    let document: &str = row.try_get(0)?;
+    serde_json::from_str(document).map_err(|_| Error::Corrupt("a row that is read at start-up".into()))
+}
+
 /// What a column that can't be read is reported as.
-fn unreadable(
-    name: &dyn Display,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> sqlx::Error {
-    sqlx::Error::ColumnDecode { index: name.to_string(), source: source.into() }
+fn unreadable(name: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: name.to_owned(), source: source.into() }
 }
 
 /// A column that holds one of a few words.
@@ -90,7 +104,7 @@ pub(crate) fn word<T>(row: &AnyRow, name: &str) -> Result<T, sqlx::Error>
 where
     T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
 {
-    row.try_get::<&str, _>(name)?.parse().map_err(|error: T::Err| unreadable(&name, error))
+    row.try_get::<&str, _>(name)?.parse().map_err(|error: T::Err| unreadable(name, error))
 }
 
 /// A column that holds an instant.
@@ -104,9 +118,19 @@ pub(crate) fn optional_time(row: &AnyRow, name: &str) -> Result<Option<Timestamp
 }
 
 /// A column that holds a hash.
-pub(crate) fn hash<I: ColumnIndex<AnyRow> + Display>(
-    row: &AnyRow,
-    column: I,
-) -> Result<[u8; 32], sqlx::Error> {
-    row.try_get::<&[u8], _>(&column)?.try_into().map_err(|error| unreadable(&column, error))
+pub(crate) fn hash(row: &AnyRow, name: &str) -> Result<[u8; 32], sqlx::Error> {
+    row.try_get::<&[u8], _>(name)?.try_into().map_err(|error| unreadable(name, error))
+}
+
+/// A hash out of its hexadecimal form.
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    let (digits, rest) = text.as_bytes().as_chunks::<2>();
+    if digits.len() != hash.len() || !rest.is_empty() {
+        return None;
+    }
+    for (byte, digits) in hash.iter_mut().zip(digits) {
+        *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(hash)
 }

@@ -2,13 +2,14 @@
 //! its hash; unless said otherwise, every function treats it as absent.
 
 use sqlx::any::AnyRow;
-use sqlx::{FromRow, Row as _, ValueRef as _};
+use sqlx::{FromRow, Row as _};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::index::TokenState;
 use tokenhouse_core::people::{Name, Role, UserType};
 use tokenhouse_core::token::TokenHash;
 
+use crate::dialect::Dialect;
 use crate::sql::{self, BATCH, Statement};
 use crate::{Connection, Error, Writer};
 
@@ -107,6 +108,8 @@ pub struct Owner {
 /// What the index needs to know of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
+    /// Its number.
+    pub id: TokenId,
     /// Its keyed hash.
     pub hash: TokenHash,
     /// Whose it is.
@@ -150,23 +153,6 @@ impl FromRow<'_, AnyRow> for Owner {
             role: sql::word(row, "role")?,
             user_type: sql::word(row, "user_type")?,
             active: deleted_at.is_none() && removed_at.is_none(),
-        })
-    }
-}
-
-impl FromRow<'_, AnyRow> for Entry {
-    /// By position: at start-up there are millions of them.
-    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
-        let state = TokenState {
-            id: TokenId(row.try_get(0)?),
-            expires_at: row.try_get::<Option<i64>, _>(3)?.map(Timestamp::from_micros),
-            revoked: !row.try_get_raw(4)?.is_null(),
-            scim_only: row.try_get::<i64, _>(5)? != 0,
-        };
-        Ok(Self {
-            hash: TokenHash::from_bytes(sql::hash(row, 1)?),
-            owner: UserId(row.try_get(2)?),
-            state: row.try_get_raw(6)?.is_null().then_some(state),
         })
     }
 }
@@ -285,24 +271,48 @@ pub async fn mark_deleted(w: &mut Writer, id: TokenId) -> Result<(), Error> {
 pub async fn entries(c: &mut Connection, ids: &[TokenId]) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::with_capacity(ids.len());
     for batch in ids.chunks(BATCH) {
-        let mut statement = Statement::new(
-            "SELECT id, hash, owner_id, expires_at, revoked_at, scim_only, deleted_at FROM tokens WHERE id IN ",
-        );
-        statement.list(batch.iter().map(|id| id.0));
-        for row in statement.query().fetch_all(&mut *c).await? {
-            entries.push(Entry::from_row(&row)?);
-        }
+        let mut rows = Statement::new(INDEXED);
+        rows.text("id IN ").list(batch.iter().map(|id| id.0));
+        entries.extend(read_entries(c, rows).await?);
     }
     Ok(entries)
 }
 
 /// What the index needs of the next tokens after `after`, by id, at most `limit`.
 pub async fn entries_after(c: &mut Connection, after: TokenId, limit: i64) -> Result<Vec<Entry>, Error> {
-    let entries = sqlx::query_as(
-        "SELECT id, hash, owner_id, expires_at, revoked_at, scim_only, deleted_at FROM tokens \
-         WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2",
-    );
-    Ok(entries.bind(after.0).bind(limit).fetch_all(c).await?)
+    let mut rows = Statement::new(INDEXED);
+    rows.text("deleted_at IS NULL AND id > ").value(after.0).text(" ORDER BY id LIMIT ").value(limit);
+    let mut entries = read_entries(c, rows).await?;
+    entries.sort_unstable_by_key(|entry| entry.id);
+    Ok(entries)
+}
+
+/// What the index needs of a token; ends within a `WHERE`.
+const INDEXED: &str =
+    "SELECT id, hash, owner_id, expires_at, revoked_at, scim_only, deleted_at FROM tokens WHERE ";
+
+async fn read_entries(c: &mut Connection, rows: Statement) -> Result<Vec<Entry>, Error> {
+    type Row = (i64, String, i64, Option<i64>, Option<i64>, i64, Option<i64>);
+    let hash = Dialect::of(c).hex("hash");
+    let columns = format!("id, {hash}, owner_id, expires_at, revoked_at, scim_only, deleted_at");
+    let rows: Vec<Row> = sql::read_many(c, &columns, rows).await?;
+    let entry = |(id, hash, owner, expires_at, revoked_at, scim_only, deleted_at): Row| {
+        let id = TokenId(id);
+        let state = TokenState {
+            id,
+            expires_at: expires_at.map(Timestamp::from_micros),
+            revoked: revoked_at.is_some(),
+            scim_only: scim_only != 0,
+        };
+        let hash = sql::unhex(&hash).ok_or_else(|| Error::Corrupt(format!("the hash of token {id}")))?;
+        Ok(Entry {
+            id,
+            hash: TokenHash::from_bytes(hash),
+            owner: UserId(owner),
+            state: deleted_at.is_none().then_some(state),
+        })
+    };
+    rows.into_iter().map(entry).collect()
 }
 
 /// How many tokens there are.

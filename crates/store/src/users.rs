@@ -13,7 +13,7 @@ use crate::sql::{self, BATCH, Statement};
 use crate::{Connection, Error, Page, Writer};
 
 const COLUMNS: &str = "id, user_id, user_name, email, name, role, user_type, purpose, owner, created_at, \
-    created_by, deleted_at, removed_at, last_login";
+    created_by, deleted_at, last_login";
 
 /// A user to be stored.
 #[derive(Clone, Debug)]
@@ -156,15 +156,10 @@ impl UserFilter {
     }
 }
 
-/// A row of the table, without the teams.
-struct Row {
-    user: User,
-    removed: bool,
-}
-
-impl FromRow<'_, AnyRow> for Row {
+impl FromRow<'_, AnyRow> for User {
+    /// All but the teams, for which there is `Public` only.
     fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
-        let user = User {
+        Ok(Self {
             id: UserId(row.try_get("id")?),
             user_id: row.try_get("user_id")?,
             user_name: row.try_get("user_name")?,
@@ -179,51 +174,62 @@ impl FromRow<'_, AnyRow> for Row {
             created_by: row.try_get::<Option<i64>, _>("created_by")?.map(UserId),
             deleted_at: sql::optional_time(row, "deleted_at")?,
             last_login: sql::optional_time(row, "last_login")?,
-        };
-        Ok(Self { user, removed: sql::optional_time(row, "removed_at")?.is_some() })
+        })
     }
 }
 
-impl From<Row> for OwnerState {
-    fn from(Row { user, removed }: Row) -> Self {
-        Self {
-            id: user.id,
-            user_id: user.user_id,
-            user_name: user.user_name,
-            email: user.email,
-            name: user.name,
-            role: user.role,
-            user_type: user.user_type,
-            teams: user.teams,
-            active: user.deleted_at.is_none() && !removed,
+/// Selects memberships with the names of the teams; ends within a `WHERE`.
+const MEMBERSHIPS: &str = "SELECT m.user_id, t.name, t.name_folded FROM team_members m \
+    JOIN teams t ON t.id = m.team_id WHERE m.user_id ";
+
+/// Names of the teams of users by user, in order, without `Public`.
+async fn teams_of(c: &mut Connection, memberships: Statement) -> Result<HashMap<UserId, Vec<String>>, Error> {
+    let mut rows: Vec<(UserId, String, String)> =
+        sql::read_many(c, "user_id, name, name_folded", memberships).await?;
+    rows.sort_unstable_by(|a, b| a.2.cmp(&b.2));
+    let mut teams: HashMap<_, Vec<_>> = HashMap::new();
+    for (user, team, _) in rows {
+        teams.entry(user).or_default().push(team);
+    }
+    Ok(teams)
+}
+
+/// Reads the users that a statement selects, with their teams.
+async fn read(c: &mut Connection, statement: Statement) -> Result<Vec<User>, Error> {
+    let rows = statement.query().fetch_all(&mut *c).await?;
+    let mut users = rows.iter().map(User::from_row).collect::<Result<Vec<_>, _>>()?;
+    for batch in users.chunks_mut(BATCH) {
+        let mut memberships = Statement::new(MEMBERSHIPS);
+        memberships.text("IN ").list(batch.iter().map(|user| user.id.0));
+        let mut teams = teams_of(c, memberships).await?;
+        for user in batch {
+            user.teams.append(&mut teams.remove(&user.id).unwrap_or_default());
         }
     }
+    Ok(users)
 }
 
-/// Reads the rows of a statement and adds the teams, one more query for every 500 users.
-async fn load(c: &mut Connection, statement: Statement) -> Result<Vec<Row>, Error> {
-    let found = statement.query().fetch_all(&mut *c).await?;
-    let mut rows = found.iter().map(Row::from_row).collect::<Result<Vec<_>, _>>()?;
-    let positions: HashMap<i64, usize> =
-        rows.iter().enumerate().map(|(position, row)| (row.user.id.0, position)).collect();
-    let ids: Vec<i64> = rows.iter().map(|row| row.user.id.0).collect();
-    for batch in ids.chunks(BATCH) {
-        let mut statement = Statement::new(
-            "SELECT m.user_id, t.name FROM team_members m JOIN teams t ON t.id = m.team_id WHERE m.user_id IN ",
-        );
-        statement.list(batch.iter().copied()).text(" ORDER BY t.name_folded");
-        for row in statement.query().fetch_all(&mut *c).await? {
-            let (user, team) = FromRow::from_row(&row)?;
-            if let Some(position) = positions.get(&user) {
-                rows[*position].user.teams.push(team);
-            }
-        }
-    }
-    Ok(rows)
-}
+/// What the index needs of a user; ends within a `WHERE`.
+const INDEXED: &str = "SELECT id, user_id, user_name, email, name, role, user_type, deleted_at, removed_at \
+    FROM users WHERE ";
 
-fn users(rows: Vec<Row>) -> Vec<User> {
-    rows.into_iter().map(|row| row.user).collect()
+/// Reads what the index needs of the users that a statement selects, with these memberships.
+async fn read_states(
+    c: &mut Connection,
+    users: Statement,
+    memberships: Statement,
+) -> Result<Vec<OwnerState>, Error> {
+    type Row = (UserId, String, String, String, String, Role, UserType, Option<i64>, Option<i64>);
+    let columns = "id, user_id, user_name, email, name, role, user_type, deleted_at, removed_at";
+    let rows: Vec<Row> = sql::read_many(c, columns, users).await?;
+    let mut teams = teams_of(c, memberships).await?;
+    let state = |(id, user_id, user_name, email, name, role, user_type, deleted_at, removed_at): Row| {
+        let mut all = vec![PUBLIC_TEAM.to_owned()];
+        all.append(&mut teams.remove(&id).unwrap_or_default());
+        let active = deleted_at.is_none() && removed_at.is_none();
+        OwnerState { id, user_id, user_name, email, name, role, user_type, teams: all, active }
+    };
+    Ok(rows.into_iter().map(state).collect())
 }
 
 /// Stores a new user. User name or `user_id` taken: [`Error::Conflict`].
@@ -256,14 +262,14 @@ pub async fn insert(w: &mut Writer, new: &NewUser<'_>) -> Result<UserId, Error> 
 pub async fn find(c: &mut Connection, id: UserId) -> Result<Option<User>, Error> {
     let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE removed_at IS NULL"));
     statement.text(" AND id = ").value(id.0);
-    Ok(users(load(c, statement).await?).pop())
+    Ok(read(c, statement).await?.pop())
 }
 
 /// The user with this user name, case ignored.
 pub async fn find_by_user_name(c: &mut Connection, user_name: &str) -> Result<Option<User>, Error> {
     let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE removed_at IS NULL"));
     statement.text(" AND user_name_folded = ").value(fold(user_name).as_str());
-    Ok(users(load(c, statement).await?).pop())
+    Ok(read(c, statement).await?.pop())
 }
 
 /// A page of users.
@@ -282,7 +288,7 @@ pub async fn page(
     let direction = if filter.descending { "DESC" } else { "ASC" };
     statement.text(&format!(" ORDER BY {} {direction}, id {direction}", filter.sort.expression()));
     statement.text(" LIMIT ").value(limit).text(" OFFSET ").value(offset);
-    Ok(Page { items: users(load(c, statement).await?), total })
+    Ok(Page { items: read(c, statement).await?, total })
 }
 
 /// Those of the ids that exist, in ascending order.
@@ -338,9 +344,10 @@ pub async fn set_deactivated(w: &mut Writer, id: UserId, at: Option<Timestamp>) 
 pub async fn states(c: &mut Connection, ids: &[UserId]) -> Result<Vec<OwnerState>, Error> {
     let mut states = Vec::with_capacity(ids.len());
     for batch in ids.chunks(BATCH) {
-        let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE id IN "));
-        statement.list(batch.iter().map(|id| id.0));
-        states.extend(load(c, statement).await?.into_iter().map(OwnerState::from));
+        let (mut users, mut memberships) = (Statement::new(INDEXED), Statement::new(MEMBERSHIPS));
+        users.text("id IN ").list(batch.iter().map(|id| id.0));
+        memberships.text("IN ").list(batch.iter().map(|id| id.0));
+        states.extend(read_states(c, users, memberships).await?);
     }
     Ok(states)
 }
@@ -348,7 +355,11 @@ pub async fn states(c: &mut Connection, ids: &[UserId]) -> Result<Vec<OwnerState
 /// What the index needs of the next users after `after`, by id, at most `limit`, removed ones
 /// included.
 pub async fn states_after(c: &mut Connection, after: UserId, limit: i64) -> Result<Vec<OwnerState>, Error> {
-    let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE id > "));
-    statement.value(after.0).text(" ORDER BY id LIMIT ").value(limit);
-    Ok(load(c, statement).await?.into_iter().map(OwnerState::from).collect())
+    let (mut users, mut memberships) = (Statement::new(INDEXED), Statement::new(MEMBERSHIPS));
+    users.text("id > ").value(after.0).text(" ORDER BY id LIMIT ").value(limit);
+    memberships.text("IN (SELECT id FROM users WHERE id > ").value(after.0);
+    memberships.text(" ORDER BY id LIMIT ").value(limit).text(")");
+    let mut states = read_states(c, users, memberships).await?;
+    states.sort_unstable_by_key(|state| state.id);
+    Ok(states)
 }

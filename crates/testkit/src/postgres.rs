@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStderr, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -42,18 +42,13 @@ fn start() -> u16 {
         remove_leftovers();
         let programs = programs();
         let folder = initialize(&programs);
-        let (port, mut log) = loop {
+        let port = loop {
             let port = free_port();
-            if let Some(log) = serve(&programs, &folder, port) {
-                break (port, log);
+            if serve(&programs, &folder, port, || sender.send(port).is_ok()) {
+                break port;
             }
         };
-        if sender.send(port).is_ok() {
-            let mut line = String::new();
-            while log.read_line(&mut line).is_ok_and(|length| length > 0) {
-                line.clear();
-            }
-        }
+        panic!("PostgreSQL on port {port} has ended");
     });
     receiver.recv().expect("PostgreSQL starts")
 }
@@ -108,8 +103,9 @@ fn free_port() -> u16 {
     listener.local_addr().expect("a bound port").port()
 }
 
-/// Starts the server and waits until it is ready. `None` if somebody else took the port.
-fn serve(programs: &Path, folder: &Path, port: u16) -> Option<BufReader<ChildStderr>> {
+/// Runs the server as long as it runs and tells when it is ready. `false` if it never was, because
+/// somebody else took the port.
+fn serve(programs: &Path, folder: &Path, port: u16, ready: impl Fn() -> bool) -> bool {
     let mut server = command(&programs.join("postgres"))
         .arg("-D")
         .arg(folder)
@@ -119,15 +115,19 @@ fn serve(programs: &Path, folder: &Path, port: u16) -> Option<BufReader<ChildStd
         .stderr(Stdio::piped())
         .spawn()
         .expect("postgres runs");
-    let mut log = BufReader::new(server.stderr.take().expect("the log of postgres"));
+    let log = BufReader::new(server.stderr.take().expect("the log of postgres"));
     let mut told = String::new();
-    while log.read_line(&mut told).expect("the log of postgres") > 0 {
-        if told.contains("ready to accept connections") {
-            return Some(log);
+    let mut is_ready = false;
+    for line in log.lines().map_while(Result::ok) {
+        if is_ready {
+            continue;
         }
+        is_ready = line.contains("ready to accept connections") && ready();
+        told.push_str(&line);
     }
-    assert!(told.contains("Address already in use"), "postgres did not start: {told}");
-    None
+    server.wait().expect("postgres was started here");
+    assert!(is_ready || told.contains("Address already in use"), "postgres did not start: {told}");
+    is_ready
 }
 
 /// Removes the folders of test processes that are gone, also of one that had our number.

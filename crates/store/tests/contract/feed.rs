@@ -35,6 +35,7 @@ async fn the_index_gets_every_token(s: Setting) {
     })
     .await;
     let entry = |id, number, owner, state: TokenState| Entry {
+        id,
         hash: hash(number),
         owner,
         state: Some(TokenState { id, ..state }),
@@ -51,7 +52,7 @@ async fn the_index_gets_every_token(s: Setting) {
     assert_eq!(tokens::entries_after(&mut c, fourth, 10).await.unwrap(), []);
     assert_eq!(tokens::count(&mut c).await.unwrap(), 3);
     let asked = tokens::entries(&mut c, &[third, TokenId(99), first]).await.unwrap();
-    let deleted = Entry { hash: hash(3), owner: ada, state: None };
+    let deleted = Entry { id: third, hash: hash(3), owner: ada, state: None };
     assert_eq!(asked.len(), 2);
     assert!(asked.contains(&deleted) && asked.contains(&expected[0]));
     assert_eq!(tokens::entries(&mut c, &[]).await.unwrap(), []);

@@ -56,7 +56,7 @@ async fn a_wrong_master_key_is_refused_and_nothing_changed(s: Setting) {
     assert!(matches!(error, Error::WrongMasterKey), "{error}");
     assert_eq!(bytes(), before);
     let right = open(&url).await.unwrap();
-    assert!(users::find(&mut *right.read().await.unwrap(), UserId(1)).await.unwrap().is_some());
+    assert!(users::find(&mut right.read().await.unwrap(), UserId(1)).await.unwrap().is_some());
 }
 
 fn with_ending(file: &Path, ending: &str) -> String {

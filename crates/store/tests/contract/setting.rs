@@ -75,7 +75,7 @@ pub(crate) fn draft(action: Action, id: i64) -> Draft {
 }
 
 /// A token of this owner with nothing special about it.
-pub(crate) fn token<'a>(owner: UserId, name: &'a Name, number: u8) -> NewToken<'a> {
+pub(crate) fn token(owner: UserId, name: &Name, number: u8) -> NewToken<'_> {
     NewToken {
         owner,
         name,
