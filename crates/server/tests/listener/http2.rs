@@ -7,7 +7,7 @@ use axum::routing::get;
 use tokenhouse::listener::Limits;
 use tokio::io::AsyncReadExt as _;
 
-use crate::support::{Clock, Raw, Server, serve};
+use crate::support::{Clock, Raw, Server, just_after, serve};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -16,7 +16,6 @@ const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 
-const SECOND: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(100);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
@@ -33,7 +32,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// `GET /` with END_STREAM and END_HEADERS; `:authority` is `a`.
+/// `GET /` with `END_STREAM` and `END_HEADERS`; `:authority` is `a`.
 fn request(stream: u32) -> Vec<u8> {
     frame(HEADERS, 0x5, stream, &[0x82, 0x84, 0x86, 0x41, 0x01, b'a'])
 }
@@ -135,11 +134,11 @@ async fn an_idle_connection_is_said_good_bye_to() {
         assert_eq!((answer.stream, answer.payload), (stream, b"hello".to_vec()));
         for _ in 0..3 {
             // A PING that is answered is no request, and no beginning of one.
-            clock.turn(server.address, KEEP_ALIVE + SECOND).await;
+            clock.turn(server.address, just_after(KEEP_ALIVE)).await;
             raw.pong().await;
         }
     }
-    clock.turn(server.address, IDLE - 3 * (KEEP_ALIVE + SECOND) + SECOND).await;
+    clock.turn(server.address, just_after(IDLE.saturating_sub(3 * just_after(KEEP_ALIVE)))).await;
     let open_end = raw.next(GOAWAY).await.unwrap();
     assert_eq!(open_end.payload[4..8], [0; 4], "no error");
     let end = raw.next(GOAWAY).await.unwrap();
@@ -151,7 +150,7 @@ async fn an_idle_connection_is_said_good_bye_to() {
 async fn a_connection_without_a_request_is_cut_off() {
     let (server, clock) = (start().await, Clock::stop());
     let mut raw = connect(&server).await;
-    clock.turn(server.address, Limits::default().header + SECOND).await;
+    clock.turn(server.address, just_after(Limits::default().header)).await;
     assert!(raw.next(GOAWAY).await.is_none());
 }
 
@@ -162,7 +161,7 @@ async fn a_client_that_does_not_answer_a_ping_is_gone() {
     raw.send(request(1)).await;
     raw.next(DATA).await.unwrap();
     for _ in 0..2 {
-        clock.turn(server.address, KEEP_ALIVE + SECOND).await;
+        clock.turn(server.address, just_after(KEEP_ALIVE)).await;
     }
     while raw.frame().await.is_some() {}
 }

@@ -18,8 +18,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
 use crate::support::{
-    Clock, Raw, Server, bind, channel, client, exchange, gateway_routes, http2_client, options, serve,
-    settle, uri,
+    Clock, Raw, Server, bind, channel, client, exchange, gateway_routes, http2_client, just_after,
+    just_before, options, serve, settle, uri,
 };
 
 fn limits() -> Limits {
@@ -53,7 +53,7 @@ async fn start_endless() -> (Server, Arc<AtomicUsize>) {
         get(async move || {
             let (mut sender, body) = channel();
             tokio::spawn(async move {
-                while sender.send_data(Bytes::from_static(&[b'x'; 100_000])).await.is_ok() {
+                while sender.send_data(Bytes::from_static(&[b'x'; 10_000])).await.is_ok() {
                     count.fetch_add(1, Ordering::SeqCst);
                 }
             });
@@ -99,7 +99,7 @@ async fn a_header_that_does_not_come_in_time_ends_the_connection() {
         let (mut late, mut timely) = (Raw::connect(server.address).await, Raw::connect(server.address).await);
         late.send(begin).await;
         timely.send(begin).await;
-        clock.turn(server.address, limits().header - SECOND).await;
+        clock.turn(server.address, just_before(limits().header)).await;
         timely.send(&REQUEST[begin.len()..]).await;
         timely.read_until("hello").await;
         clock.turn(server.address, SECOND * 2).await;
@@ -127,11 +127,11 @@ async fn a_later_header_has_its_time_from_its_first_byte() {
     // Longer than a header may take, but none has begun.
     clock.turn(server.address, limits().header * 5).await;
     raw.send("GET").await;
-    clock.turn(server.address, limits().header - SECOND).await;
+    clock.turn(server.address, just_before(limits().header)).await;
     raw.send(&REQUEST[3..]).await;
     raw.read_until("hello").await;
     raw.send("GET").await;
-    clock.turn(server.address, limits().header + SECOND).await;
+    clock.turn(server.address, just_after(limits().header)).await;
     assert_eq!(raw.read_to_end().await, "");
 }
 
@@ -141,29 +141,29 @@ async fn an_idle_connection_is_closed() {
     let mut raw = Raw::connect(server.address).await;
     for _ in 0..3 {
         ask(&mut raw).await;
-        clock.turn(server.address, limits().idle - SECOND).await;
+        clock.turn(server.address, just_before(limits().idle)).await;
     }
     ask(&mut raw).await;
-    clock.turn(server.address, limits().idle + SECOND).await;
+    clock.turn(server.address, just_after(limits().idle)).await;
     assert_eq!(raw.read_to_end().await, "");
 }
 
 #[tokio::test]
 async fn a_request_in_flight_is_not_idle() {
     for client in [client(), http2_client()] {
-        let (come, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (came, gate) = (Arc::clone(&come), Arc::clone(&go));
+        let (began, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (tell, gate) = (Arc::clone(&began), Arc::clone(&go));
         let routes = Router::new().route(
             "/",
             get(async move || {
-                came.notify_one();
+                tell.notify_one();
                 gate.notified().await;
             }),
         );
         let server = serve(routes, limits(), None).await;
         let clock = Clock::stop();
         let answer = tokio::spawn(client.get(uri(server.address, "/")));
-        come.notified().await;
+        began.notified().await;
         for _ in 0..10 {
             clock.turn(server.address, limits().idle).await;
         }
@@ -175,11 +175,11 @@ async fn a_request_in_flight_is_not_idle() {
 #[tokio::test]
 async fn a_body_that_stops_coming_ends_the_request() {
     for client in [client(), http2_client()] {
-        let (came, mut come) = mpsc::channel(1);
+        let (tell, mut told) = mpsc::channel(1);
         let routes = Router::new().fallback(async move |request: Request| {
             let mut body = request.into_body();
             while let Some(Ok(_)) = body.frame().await {
-                came.send(()).await.unwrap();
+                tell.send(()).await.unwrap();
             }
             StatusCode::BAD_REQUEST
         });
@@ -190,12 +190,12 @@ async fn a_body_that_stops_coming_ends_the_request() {
         let answer = tokio::spawn(client.request(request));
         for _ in 0..5 {
             sender.send_data(Bytes::from_static(b"piece")).await.unwrap();
-            come.recv().await.unwrap();
-            clock.turn(server.address, limits().stall - SECOND).await;
+            told.recv().await.unwrap();
+            clock.turn(server.address, just_before(limits().stall)).await;
         }
         sender.send_data(Bytes::from_static(b"piece")).await.unwrap();
-        come.recv().await.unwrap();
-        clock.turn(server.address, limits().stall + SECOND).await;
+        told.recv().await.unwrap();
+        clock.turn(server.address, just_after(limits().stall)).await;
         assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::BAD_REQUEST);
         assert!(sender.send_data(Bytes::new()).await.is_err(), "nobody reads on");
     }
@@ -208,7 +208,7 @@ async fn a_client_that_takes_nothing_of_its_answer_is_cut_off() {
     let mut raw = Raw::connect(server.address).await;
     raw.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
     full(&server, &pieces).await;
-    clock.turn(server.address, limits().stall + SECOND).await;
+    clock.turn(server.address, just_after(limits().stall)).await;
     // What lies in the system's buffers still comes, and then the end: it is no endless answer.
     raw.read_to_end().await;
 }
@@ -222,7 +222,7 @@ async fn a_client_that_reads_slowly_is_served() {
     let mut buffer = vec![0; 20_000_000];
     for _ in 0..5 {
         full(&server, &pieces).await;
-        clock.turn(server.address, limits().stall - SECOND).await;
+        clock.turn(server.address, just_before(limits().stall)).await;
         // More than the system's buffers hold.
         raw.0.read_exact(&mut buffer).await.unwrap();
     }

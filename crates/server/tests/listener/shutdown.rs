@@ -11,29 +11,29 @@ use tokenhouse::listener::Limits;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::support::{Clock, Raw, Server, client, http2_client, serve, settle, uri};
+use crate::support::{Clock, Raw, Server, client, http2_client, just_before, serve, settle, uri};
 
 /// A server whose answers wait for a permit; and what tells that a request has come in.
 async fn start() -> (Server, Arc<Semaphore>, Arc<Semaphore>) {
-    let (come, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let (came, gate) = (Arc::clone(&come), Arc::clone(&go));
+    let (began, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (tell, gate) = (Arc::clone(&began), Arc::clone(&go));
     let routes = Router::new().route("/quick", get(async || "hello")).route(
         "/",
         get(async move || {
-            came.add_permits(1);
+            tell.add_permits(1);
             gate.acquire().await.unwrap().forget();
             "done"
         }),
     );
-    (serve(routes, Limits::default(), None).await, come, go)
+    (serve(routes, Limits::default(), None).await, began, go)
 }
 
 #[tokio::test]
 async fn a_request_in_flight_is_answered_and_new_connections_are_refused() {
     for client in [client(), http2_client()] {
-        let (server, come, go) = start().await;
+        let (server, began, go) = start().await;
         let answer = tokio::spawn(client.get(uri(server.address, "/")));
-        come.acquire().await.unwrap().forget();
+        began.acquire().await.unwrap().forget();
         server.stop.cancel();
         refused(server.address).await;
         assert!(!server.done.is_finished());
@@ -77,14 +77,14 @@ async fn a_request_that_has_begun_to_come_is_answered() {
 #[tokio::test]
 async fn what_does_not_end_in_time_is_cut_off() {
     for client in [client(), http2_client()] {
-        let (server, come, _go) = start().await;
+        let (server, began, _go) = start().await;
         let clock = Clock::stop();
         let answer = tokio::spawn(client.get(uri(server.address, "/")));
-        come.acquire().await.unwrap().forget();
+        began.acquire().await.unwrap().forget();
         server.stop.cancel();
         refused(server.address).await;
         let (other, ..) = start().await;
-        clock.turn(other.address, Limits::default().drain - Duration::from_secs(1)).await;
+        clock.turn(other.address, just_before(Limits::default().drain)).await;
         assert!(!answer.is_finished() && !server.done.is_finished());
         clock.turn(other.address, Duration::from_secs(2)).await;
         assert!(answer.await.unwrap().is_err());

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Certificate, Clock, Raw, Server, exchange, serve};
+use crate::support::{Certificate, Clock, Raw, Server, exchange, just_after, serve};
 
 async fn start(tls: Reloading) -> Server {
     let routes = Router::new()
@@ -81,7 +81,7 @@ async fn what_is_not_tls_gets_no_answer() {
 async fn a_handshake_that_takes_too_long_is_cut_off() {
     let (server, clock) = (start(Certificate::make().open()).await, Clock::stop());
     let mut raw = Raw::connect(server.address).await;
-    clock.turn(server.address, Limits::default().handshake + Duration::from_secs(1)).await;
+    clock.turn(server.address, just_after(Limits::default().handshake)).await;
     assert_eq!(raw.read_to_end().await, "");
 }
 

@@ -15,7 +15,8 @@ use tokio::net::TcpSocket;
 use tokio::sync::{Notify, mpsc};
 
 use crate::support::{
-    Clock, Raw, bind, channel, client, exchange, gateway, gateway_to, get, http2_client, options, uri,
+    Clock, Raw, bind, channel, client, exchange, gateway, gateway_to, get, http2_client, just_after,
+    just_before, options, uri,
 };
 
 const ORIGIN: Origin = Origin { client: std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
@@ -69,7 +70,7 @@ async fn an_upstream_that_does_not_answer_in_time_is_too_slow() {
     let clock = Clock::stop();
     let answer = tokio::spawn(client().get(uri(gateway.address, "/")));
     assert_eq!(told.recv().await, Some("began"));
-    clock.turn(gateway.address, Duration::from_mins(1) - SECOND).await;
+    clock.turn(gateway.address, just_before(Duration::from_mins(1))).await;
     assert!(!answer.is_finished());
     clock.turn(gateway.address, 2 * SECOND).await;
     assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::GATEWAY_TIMEOUT);
@@ -89,18 +90,18 @@ async fn an_upstream_that_does_not_accept_in_time_is_too_slow() {
     // Connecting begins when the first of the two is polled.
     let (answer, ()) = tokio::join!(
         forward(options(address), a_get()),
-        clock.turn(other.address, Duration::from_mins(1) + SECOND)
+        clock.turn(other.address, just_after(Duration::from_mins(1)))
     );
     assert_eq!(answer.unwrap_err(), Failure::TooSlow);
 }
 
 #[tokio::test]
 async fn an_upload_may_take_as_long_as_it_flows() {
-    let (came, mut come) = mpsc::channel(1);
+    let (tell, mut told) = mpsc::channel(1);
     let routes = Router::new().fallback(async move |request: Request<Body>| {
         let mut body = request.into_body();
         while body.frame().await.is_some_and(|frame| frame.is_ok()) {
-            came.send(()).await.unwrap();
+            tell.send(()).await.unwrap();
         }
         "all"
     });
@@ -111,8 +112,8 @@ async fn an_upload_may_take_as_long_as_it_flows() {
     let answer = tokio::spawn(forward(options(upstream), request));
     for _ in 0..10 {
         sender.send_data(Bytes::from_static(b"piece")).await.unwrap();
-        come.recv().await.unwrap();
-        clock.turn(upstream, Duration::from_mins(1) - SECOND).await;
+        told.recv().await.unwrap();
+        clock.turn(upstream, just_before(Duration::from_mins(1))).await;
     }
     drop(sender);
     let answer = answer.await.unwrap().unwrap();
@@ -128,9 +129,9 @@ async fn an_upload_that_no_longer_flows_is_too_slow() {
     let answer = tokio::spawn(forward(options(upstream), request));
     assert_eq!(told.recv().await, Some("began"));
     let other = gateway(options(upstream)).await;
-    clock.turn(other.address, Duration::from_mins(1) - SECOND).await;
+    clock.turn(other.address, just_before(Duration::from_mins(1))).await;
     sender.send_data(Bytes::from_static(b"piece")).await.unwrap();
-    clock.turn(other.address, Duration::from_mins(1) - SECOND).await;
+    clock.turn(other.address, just_before(Duration::from_mins(1))).await;
     assert!(!answer.is_finished());
     clock.turn(other.address, 2 * SECOND).await;
     assert_eq!(answer.await.unwrap().unwrap_err(), Failure::TooSlow);

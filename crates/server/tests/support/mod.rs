@@ -254,6 +254,16 @@ pub fn tls_options(upstream: SocketAddr) -> Options {
     Options { upstream: Uri::try_from(format!("https://{upstream}")).unwrap(), ..options(upstream) }
 }
 
+/// A second less than a limit.
+pub fn just_before(limit: Duration) -> Duration {
+    limit.saturating_sub(Duration::from_secs(1))
+}
+
+/// A second more than a limit.
+pub fn just_after(limit: Duration) -> Duration {
+    limit + Duration::from_secs(1)
+}
+
 /// A clock that stands still until it is turned. tokio's paused clock alone won't do: it runs ahead
 /// whenever all tasks wait, also for a socket, but not while there is blocking work.
 pub struct Clock {
