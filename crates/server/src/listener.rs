@@ -100,6 +100,9 @@ impl Default for Limits {
 /// How long accepting rests after the system refused, for example for lack of file descriptors.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
+/// The longest keep-alive that Linux takes.
+const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(32_767);
+
 /// How often a client is asked whether it is still there before it counts as gone.
 const KEEP_ALIVE_PROBES: u32 = 3;
 
@@ -270,6 +273,7 @@ impl House {
 /// Sends small answers at once, and finds out about clients that vanished without a word.
 fn prepare(stream: &TcpStream, keep_alive: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let keep_alive = keep_alive.clamp(Duration::from_secs(1), LONGEST_KEEP_ALIVE);
     let probes =
         TcpKeepalive::new().with_time(keep_alive).with_interval(keep_alive).with_retries(KEEP_ALIVE_PROBES);
     SockRef::from(stream).set_tcp_keepalive(&probes)

@@ -172,6 +172,7 @@ impl Proxy {
         *request.method_mut() = parts.method;
         *request.headers_mut() = self.headers(&parts.uri, parts.headers, protocol, origin);
         request.headers_mut().extend(identity);
+        fields::set_framing(&mut request);
         let response = self.await_answer(client.request(request), &progress).await?;
         answer(response, &method, client_side)
     }

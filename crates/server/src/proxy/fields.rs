@@ -1,9 +1,9 @@
 //! Which header fields pass the proxy.
 
-use axum::body::Body;
-use http::header::{AUTHORIZATION, CONNECTION, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Request, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Version};
+use hyper::body::Body;
 
 use super::Origin;
 
@@ -15,7 +15,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const IDENTITY: &str = "x-auth-";
 
 /// The protocol that a request wants to switch to (RFC 9110, section 7.8), if it may.
-pub(super) fn upgrade(request: &Request<Body>) -> Option<HeaderValue> {
+pub(super) fn upgrade(request: &Request<impl Body>) -> Option<HeaderValue> {
     let wanted = request.version() == Version::HTTP_11
         && tokens(request.headers(), &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"));
     let mut values = request.headers().get_all(UPGRADE).iter();
@@ -59,6 +59,15 @@ pub(super) fn clean(headers: &mut HeaderMap) {
     }
     // `Proxy` itself isn't a field, but CGI programs take it for the variable HTTP_PROXY.
     remove(headers, |name| name == "keep-alive" || name == "proxy" || name.starts_with("proxy-"));
+}
+
+/// Declares a body of unknown length, which hyper leaves out of a GET or HEAD otherwise.
+pub(super) fn set_framing(request: &mut Request<impl Body>) {
+    let rarely_has_one = matches!(*request.method(), Method::GET | Method::HEAD);
+    let unknown = request.body().size_hint().exact().is_none();
+    if rarely_has_one && unknown && !request.headers().contains_key(CONTENT_LENGTH) {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
 }
 
 /// Tells the upstream what it can't see of the client.
