@@ -1,8 +1,9 @@
 //! Where the master key comes from: the environment, a file, or, at the very first start, the system's
 //! randomness. There is no default key.
 
+use std::env::VarError;
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tokenhouse_core::keys::{MasterKey, NotAMasterKey};
@@ -47,6 +48,15 @@ pub enum MasterKeyError {
     NoRandomness(#[from] NoRandomness),
 }
 
+/// What the environment variable holds, if it is set.
+pub fn variable() -> Result<Option<Zeroizing<String>>, MasterKeyError> {
+    match std::env::var(VARIABLE) {
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(MasterKeyError::Variable(NotAMasterKey)),
+    }
+}
+
 /// Finds the master key, or makes one where there is neither a file nor a store yet.
 pub fn find(
     config: &Config,
@@ -81,7 +91,7 @@ pub fn find(
 /// On disk before the first token exists, and never over an existing file.
 fn write_new(path: &Path, key: &MasterKey) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(key.expose().as_bytes())?;
     file.write_all(b"\n")?;
