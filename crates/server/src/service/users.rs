@@ -163,9 +163,10 @@ fn responsibility(
 async fn known_teams(writer: &mut Writer, fields: &mut Fields, names: &[String]) -> Result<Vec<TeamId>, Error> {
     let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
     let found = teams::find_by_names(writer, &wanted).await?;
-    for name in names {
+    for (position, name) in (1..).zip(names) {
         if !found.iter().any(|(_, known)| people::fold(known) == people::fold(name)) {
-            fields.wrong("teams", &format!("there is no team `{name}`"));
+            // Not repeated: it may be a secret in the wrong place.
+            fields.wrong("teams", &format!("number {position} of them is not the name of a team"));
         }
     }
     Ok(found.into_iter().map(|(id, _)| id).filter(|id| *id != teams::PUBLIC).collect())
