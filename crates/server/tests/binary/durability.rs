@@ -106,12 +106,11 @@ impl Worker {
                 )
                 .await
             }
-            2 => self.change_token(newest, State::Revoked).await,
+            2 | 5 => self.change_token(newest, State::Revoked).await,
             3 => self.change_token(newest, State::Active).await,
             4 if self.is_active(newest) => {
                 self.mint("token.rotated", &format!("/api/user-tokens/{newest}/rotate"), json!({})).await
             }
-            5 => self.change_token(newest, State::Revoked).await,
             6 => self.change_token(newest, State::Deleted).await,
             7 => self.change_user(name).await,
             8 => self.make_team(name).await,

@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 
 use crate::client::{Client, install, person};
 
-/// The value of a metric with these labels in the text format of OpenMetrics; every line has to be
-/// one of that format.
-fn value(text: &str, metric: &str) -> f64 {
+/// The value of a metric with these labels; every line has to be one of the text format.
+fn value(text: &str, metric: &str) -> u64 {
     let line = regex::Regex::new(
         r#"^(# (HELP|TYPE|UNIT) \S+ .+|# EOF|[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-z_]+="[^"]*",?)*\})? -?[0-9.]+(e-?[0-9]+)?)$"#,
     );
@@ -37,16 +36,16 @@ async fn metrics_are_on_their_own_address_and_count() {
     let malformed = r#"tokenhouse_checks_total{at="forward_auth",outcome="malformed"}"#;
     let answers = r#"tokenhouse_http_answers_total{status="401"}"#;
     let before = read(&metrics).await;
-    assert_eq!(value(&before, "tokenhouse_tokens"), 1.0);
+    assert_eq!(value(&before, "tokenhouse_tokens"), 1);
     for _ in 0..3 {
         client.check("GET", "/").await.expect(200);
     }
     client.with_token("nonsense").check("GET", "/").await.expect(401);
     client.mint("another").await;
     let after = read(&metrics).await;
-    assert_eq!(value(&after, ok) - value(&before, ok), 3.0);
-    assert_eq!(value(&after, malformed) - value(&before, malformed), 1.0);
-    assert_eq!(value(&after, answers), 1.0);
-    assert_eq!(value(&after, "tokenhouse_tokens"), 2.0);
+    assert_eq!(value(&after, ok) - value(&before, ok), 3);
+    assert_eq!(value(&after, malformed) - value(&before, malformed), 1);
+    assert_eq!(value(&after, answers), 1);
+    assert_eq!(value(&after, "tokenhouse_tokens"), 2);
     assert!(value(&after, "tokenhouse_applied_change") > value(&before, "tokenhouse_applied_change"));
 }

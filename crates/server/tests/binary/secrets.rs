@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use regex::bytes::Regex;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
@@ -18,10 +19,13 @@ use crate::client::{Answer, Client, install, person, run};
 struct Needle {
     name: String,
     bytes: Vec<u8>,
+    pattern: Regex,
 }
 
 fn needle(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Needle {
-    Needle { name: name.into(), bytes: bytes.into() }
+    let bytes = bytes.into();
+    let escaped = bytes.iter().fold("(?-u)".to_owned(), |text, byte| format!("{text}\\x{byte:02x}"));
+    Needle { name: name.into(), pattern: Regex::new(&escaped).unwrap(), bytes }
 }
 
 /// The parts of a token that nobody can know without it: its signature, its id, and the piece of the
@@ -53,22 +57,8 @@ fn parts_of_key(text: &str) -> Vec<Needle> {
 
 /// The names of the needles that are in the haystack.
 fn found<'a>(needles: &'a [Needle], haystack: &[u8]) -> Vec<&'a str> {
-    let is_in = |needle: &&Needle| haystack.windows(needle.bytes.len()).any(|window| window == needle.bytes);
-    // A search for the first byte alone is too slow in a debug build; most haystacks hold none.
-    needles
-        .iter()
-        .filter(|needle| contains(haystack, &needle.bytes) && is_in(needle))
-        .map(|n| &*n.name)
-        .collect()
-}
-
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    regex::bytes::Regex::new(&escape(needle)).unwrap().is_match(haystack)
-}
-
-fn escape(bytes: &[u8]) -> String {
-    let escaped: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
-    format!("(?-u){escaped}")
+    let is_in = |needle: &&Needle| needle.pattern.is_match(haystack);
+    needles.iter().filter(is_in).map(|needle| needle.name.as_str()).collect()
 }
 
 /// Everything that an installation has written, by name, without the file of the master key.

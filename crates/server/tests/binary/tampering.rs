@@ -152,23 +152,22 @@ async fn recompute(installation: &Installation, seal: Option<Seal>) {
     store.close().await;
     stored.reverse();
     let mut head = Head::EMPTY;
-    let mut statements = String::new();
+    let mut statements = Vec::new();
     for stored in stored {
-        let is_victim = stored.record.seq == 6;
-        let entity = if is_victim { "Somebody else".to_owned() } else { stored.record.entity.name.clone() };
         let mut record: Record = stored.record;
-        record.entity.name.clone_from(&entity);
+        if record.seq == 6 {
+            "Somebody else".clone_into(&mut record.entity.name);
+        }
         head = head.after(&record);
-        let hash = hex(&head.hash);
-        let seq = head.seq;
-        statements +=
-            &format!("UPDATE changes SET entity_name = '{entity}', hash = {hash} WHERE seq = {seq};");
+        let (seq, hash, entity) = (head.seq, hex(&head.hash), record.entity.name);
+        statements
+            .push(format!("UPDATE changes SET entity_name = '{entity}', hash = {hash} WHERE seq = {seq}"));
     }
-    statements += &format!("UPDATE audit_head SET seq = {}, hash = {};", head.seq, hex(&head.hash));
+    statements.push(format!("UPDATE audit_head SET seq = {}, hash = {}", head.seq, hex(&head.hash)));
     if let Some(seal) = seal {
-        statements += &format!("UPDATE audit_head SET seal = {};", hex(&seal.of(&head)));
+        statements.push(format!("UPDATE audit_head SET seal = {}", hex(&seal.of(&head))));
     }
-    edit(installation, &statements).await;
+    edit(installation, &statements.join("; ")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
