@@ -2,6 +2,7 @@
 //!
 //! An unknown key or a bad value stops the start and says where it stands and what is allowed.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -77,7 +78,7 @@ pub struct Store {
 /// Where the store is. May hold a password, so `Debug` prints only the kind.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
-pub struct StoreUrl(pub String);
+pub struct StoreUrl(#[serde(deserialize_with = "store_url")] pub String);
 
 impl fmt::Debug for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,8 +89,7 @@ impl fmt::Debug for StoreUrl {
 impl StoreUrl {
     /// The file of an SQLite store.
     pub fn sqlite_file(&self) -> Option<PathBuf> {
-        let rest = self.0.strip_prefix("sqlite:")?;
-        Some(PathBuf::from(rest.strip_prefix("//").unwrap_or(rest)))
+        self.0.strip_prefix("sqlite://").map(PathBuf::from)
     }
 }
 
@@ -274,7 +274,7 @@ impl Config {
     /// Reads the file (the default file only if it is there) and the environment.
     pub fn load(
         file: Option<&Path>,
-        environment: impl IntoIterator<Item = (String, String)>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
         let text = match std::fs::read_to_string(path) {
@@ -291,12 +291,15 @@ impl Config {
         let mut table: toml::Table = toml::from_str(&text).map_err(wrong)?;
         let mut config = from_file;
         for (variable, value) in environment {
+            let variable = variable.to_string_lossy();
             let Some(key) = variable.strip_prefix(ENVIRONMENT_PREFIX).filter(|key| key.contains("__")) else {
                 continue;
             };
             let path: Vec<String> = key.split("__").map(str::to_lowercase).collect();
-            config = overridden(&mut table, &path, &value)
-                .map_err(|problem| ConfigError::Environment { variable: variable.clone(), problem })?;
+            let value = value.to_str().ok_or_else(|| "is not UTF-8".to_owned());
+            config = value
+                .and_then(|value| overridden(&mut table, &path, value))
+                .map_err(|problem| ConfigError::Environment { variable: variable.to_string(), problem })?;
         }
         Ok(config)
     }
@@ -365,6 +368,17 @@ fn public_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
     Ok(trimmed.to_owned())
 }
 
+/// Doesn't repeat the URL: it may hold a password.
+fn store_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.split_once("://") {
+        Some(("sqlite" | "postgres" | "postgresql", rest)) if !rest.is_empty() => Ok(text),
+        _ => Err(serde::de::Error::custom(
+            "must be sqlite://path/to/file.db or postgres://user:password@host/database",
+        )),
+    }
+}
+
 fn optional_upstream<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<http::Uri>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let uri = text.parse::<http::Uri>().ok().filter(|uri| {
@@ -408,7 +422,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tokenhouse.toml");
         std::fs::write(&file, text).unwrap();
-        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let environment = environment.iter().map(|(k, v)| (OsString::from(k), OsString::from(v)));
         Config::load(Some(&file), environment)
     }
 

@@ -242,7 +242,7 @@ pub struct Cause(pub std::sync::Arc<dyn std::error::Error + Send + Sync>);
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Conflict(what) => Self::Conflict(what.to_string()),
+            store::Error::Conflict(_) => Self::Conflict(error.to_string()),
             store::Error::Unavailable(_) => Self::Unavailable(Box::new(error)),
             other => Self::internal(other),
         }

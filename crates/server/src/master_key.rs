@@ -1,6 +1,7 @@
 //! Where the master key comes from: the environment, a file, or, at the very first start, the system's
 //! randomness. There is no default key.
 
+use std::env::VarError;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -47,6 +48,15 @@ pub enum MasterKeyError {
     /// Nothing secret can be made.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
+}
+
+/// What the environment variable holds, if it is set.
+pub fn variable() -> Result<Option<Zeroizing<String>>, MasterKeyError> {
+    match std::env::var(VARIABLE) {
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(MasterKeyError::Variable(NotAMasterKey)),
+    }
 }
 
 /// Finds the master key, or makes one where there is neither a file nor a store yet.

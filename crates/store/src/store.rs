@@ -158,6 +158,12 @@ async fn pool(size: u32, options: &AnyConnectOptions, setup: &'static str) -> Re
         .after_connect(move |connection, _| {
             Box::pin(async move { sqlx::raw_sql(setup).execute(connection).await.map(drop) })
         })
+        // SQLite ends a transaction by itself when the disk is full or fails; sqlx then can't, goes on
+        // counting it, and would never begin another one on this connection.
+        .before_acquire(|connection, _| {
+            let is_clean = !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_clean) })
+        })
         .connect_with(options.clone());
     Ok(pool.await?)
 }

@@ -140,10 +140,9 @@ fn wrong_field(path: &str, message: &str) -> Error {
 
 /// The message without what was sent: it may be a secret in the wrong place.
 fn told(message: &str) -> String {
-    match message.split_once(", expected ") {
-        Some((said, expected)) if said.starts_with("invalid ") || said.starts_with("unknown variant ") => {
-            format!("must be {expected}")
-        }
+    let repeats = message.starts_with("invalid ") || message.starts_with("unknown variant ");
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) if repeats => format!("must be {expected}"),
         _ => message.to_owned(),
     }
 }

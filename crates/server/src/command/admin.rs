@@ -11,14 +11,14 @@ use crate::api::users::User;
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::error::Error;
-use crate::service::tokens::{self, Wanted as WantedToken};
-use crate::service::users::{self, Created, Wanted as WantedUser};
+use crate::service::tokens::FirstToken;
+use crate::service::users::{self, Created, Wanted};
 
 /// Makes a person, and a token of theirs if one is wanted.
 pub(super) async fn create(context: Context, wanted: CreateAdmin) -> Result<ExitCode, Failure> {
     let Context { config, master_key, clock, random } = context;
     let app = App::open(config, master_key, clock, random).await?;
-    let person = WantedUser {
+    let person = Wanted {
         user_type: UserType::Human,
         name: &wanted.name,
         email: Some(&wanted.email),
@@ -28,19 +28,12 @@ pub(super) async fn create(context: Context, wanted: CreateAdmin) -> Result<Exit
         owner: None,
     };
     let call = Call::command_line();
-    let Created { user, invite_url } = users::create(&app, &call, person).await.map_err(in_words)?;
-    let bearer_token = match &wanted.token {
-        None => None,
+    let (Created { user, invite_url }, bearer_token) = match &wanted.token {
+        None => (users::create(&app, &call, person).await.map_err(in_words)?, None),
         Some(name) => {
-            let token = WantedToken {
-                name,
-                expires_in_days: wanted.expires_in_days,
-                scim_endpoints_only: false,
-                user_id: None,
-            };
-            let call =
-                Call { caller: tokenhouse_core::policy::Caller { id: user.id, ..call.caller }, ..call };
-            Some(tokens::generate(&app, &call, token).await.map_err(in_words)?.bearer_token)
+            let token = FirstToken { name, expires_in_days: wanted.expires_in_days };
+            let both = users::create_with_token(&app, &call, person, token).await.map_err(in_words)?;
+            (both.0, Some(both.1.bearer_token))
         }
     };
     let shown = bearer_token.as_ref().map(Plaintext::expose);

@@ -114,8 +114,8 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         return scanner_rule::run();
     }
     let context = Context {
-        config: Config::load(arguments.config.as_deref(), std::env::vars())?,
-        master_key: std::env::var(master_key::VARIABLE).ok().map(Zeroizing::new),
+        config: Config::load(arguments.config.as_deref(), std::env::vars_os())?,
+        master_key: master_key::variable()?,
         clock: Clock::system(),
         random: Random::system(),
     };

@@ -17,7 +17,8 @@ pub(super) async fn run(context: Context) -> Result<ExitCode, Failure> {
     let bound = Bound::bind(app.clone()).await?;
     let address = bound.address()?;
     let public_url = &app.config.server.public_url;
-    tracing::info!(%address, public_url, tokens = app.feed.index().len(), "listening");
+    let metrics = bound.metrics_address().map(tracing::field::display);
+    tracing::info!(%address, metrics, public_url, tokens = app.feed.index().len(), "listening");
     bound.serve(shutdown).await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)

@@ -55,6 +55,33 @@ pub async fn generate(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<Gene
     mint(app, call, writer, plan).await
 }
 
+/// What the first token of a new account is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstToken<'a> {
+    /// Its name, as typed.
+    pub name: &'a str,
+    /// Its lifetime; `None` is never.
+    pub expires_in_days: Option<i64>,
+}
+
+/// Makes the first token of an account that was made in the same transaction.
+pub(super) async fn generate_first(
+    app: &App,
+    call: &Call,
+    writer: &mut Writer,
+    owner: users::User,
+    wanted: FirstToken<'_>,
+) -> Result<Generated, Error> {
+    let mut fields = Fields::default();
+    let name = fields.check("token", Name::parse(wanted.name));
+    let lifetime = fields.check("expires_in_days", policy(app).check(wanted.expires_in_days));
+    fields.finish()?;
+    let (Some(name), Some(lifetime)) = (name, lifetime) else {
+        return Err(Error::internal("a field was wrong, but not noted"));
+    };
+    insert(app, call, writer, Plan { owner, name, lifetime, scim_only: false, rotates: None }).await
+}
+
 fn policy(app: &App) -> LifetimePolicy {
     app.config.policy.into()
 }
@@ -106,6 +133,12 @@ struct Plan {
 }
 
 async fn mint(app: &App, call: &Call, mut writer: Writer, plan: Plan) -> Result<Generated, Error> {
+    let generated = insert(app, call, &mut writer, plan).await?;
+    app.commit(writer).await?;
+    Ok(generated)
+}
+
+async fn insert(app: &App, call: &Call, writer: &mut Writer, plan: Plan) -> Result<Generated, Error> {
     let Plan { owner, name, lifetime, scim_only, rotates } = plan;
     let created_at = writer.now().whole_second();
     let expires_at = lifetime.end(created_at);
@@ -122,7 +155,7 @@ async fn mint(app: &App, call: &Call, mut writer: Writer, plan: Plan) -> Result<
         parent_id: call.token(),
         rotates,
     };
-    let id = tokens::insert(&mut writer, &new).await?;
+    let id = tokens::insert(writer, &new).await?;
     let changes = Changes::default()
         .set("name", name.as_str())
         .set("owner", &owner.user_id)
@@ -132,8 +165,7 @@ async fn mint(app: &App, call: &Call, mut writer: Writer, plan: Plan) -> Result<
         .note("rotates", None, rotates);
     let action = if rotates.is_some() { Action::TokenRotated } else { Action::TokenGenerated };
     writer.record(call.draft(action, id.0, name.as_str(), changes.0)).await?;
-    let token = tokens::find(&mut writer, id).await?.ok_or_else(|| Error::internal("a token vanished"))?;
-    app.commit(writer).await?;
+    let token = tokens::find(writer, id).await?.ok_or_else(|| Error::internal("a token vanished"))?;
     Ok(Generated { token, bearer_token })
 }
 

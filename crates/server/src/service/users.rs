@@ -7,6 +7,7 @@ use tokenhouse_core::people::{self, Invalid, Name, Role, UserType};
 use tokenhouse_store::users::{self, NewUser, User, UserFilter, UserUpdate};
 use tokenhouse_store::{Page, Writer, invitations, teams};
 
+use super::tokens::{self, FirstToken, Generated};
 use super::{Changes, require};
 use crate::app::App;
 use crate::auth::guard::Call;
@@ -51,6 +52,26 @@ pub struct Created {
 
 /// Makes a service user, or a person with a local account.
 pub async fn create(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<Created, Error> {
+    let (writer, created) = insert(app, call, wanted).await?;
+    app.commit(writer).await?;
+    Ok(created)
+}
+
+/// Makes an account together with a token of its own, or neither.
+pub async fn create_with_token(
+    app: &App,
+    call: &Call,
+    wanted: Wanted<'_>,
+    token: FirstToken<'_>,
+) -> Result<(Created, Generated), Error> {
+    let (mut writer, created) = insert(app, call, wanted).await?;
+    let generated = tokens::generate_first(app, call, &mut writer, created.user.clone(), token).await?;
+    app.commit(writer).await?;
+    Ok((created, generated))
+}
+
+/// Makes an account, in a transaction that is still open.
+async fn insert(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<(Writer, Created), Error> {
     let mut fields = Fields::default();
     let name = fields.check("name", Name::parse(wanted.name));
     let identity = match wanted.user_type {
@@ -93,8 +114,7 @@ pub async fn create(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<Create
         .note("purpose", None, user.purpose.as_deref())
         .note("owner", None, user.owner.as_deref());
     writer.record(call.draft(Action::UserCreated, id.0, &user.name, changes.0)).await?;
-    app.commit(writer).await?;
-    Ok(Created { user, invite_url })
+    Ok((writer, Created { user, invite_url }))
 }
 
 struct Identity {
@@ -147,9 +167,10 @@ async fn known_teams(
 ) -> Result<Vec<TeamId>, Error> {
     let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
     let found = teams::find_by_names(writer, &wanted).await?;
-    for name in names {
+    for (position, name) in (1..).zip(names) {
         if !found.iter().any(|(_, known)| people::fold(known) == people::fold(name)) {
-            fields.wrong("teams", &format!("there is no team `{name}`"));
+            // Not repeated: it may be a secret in the wrong place.
+            fields.wrong("teams", &format!("number {position} of them is not the name of a team"));
         }
     }
     Ok(found.into_iter().map(|(id, _)| id).filter(|id| *id != teams::PUBLIC).collect())

@@ -1,0 +1,14 @@
+//! The real binary, as a process: what it promises about crashes, secrets, tampering, starting,
+//! storage that fails, and the proxies in front of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod client;
+mod durability;
+mod metrics;
+mod postgres;
+mod proxies;
+mod secrets;
+mod starting;
+mod storage_trouble;
+mod tampering;
+mod tls;
