@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a condition is looked at while it is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -30,7 +30,7 @@ format = \"json\"
 /// Waits until `look` gives something.
 ///
 /// # Panics
-/// If it doesn't within a minute.
+/// If it doesn't within half a minute.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
@@ -118,12 +118,17 @@ impl Installation {
         command
     }
 
-    /// Runs a command to its end.
+    /// Runs a command to its end, at most for as long as anything is waited for.
     ///
     /// # Panics
-    /// If it can't be run.
+    /// If it can't be run, or doesn't end.
     pub fn run(&self, arguments: &[impl AsRef<OsStr>]) -> Output {
-        self.command(arguments).output().expect("the binary runs")
+        let seconds = PATIENCE.as_secs().to_string();
+        let limited = ["timeout", "--foreground", "--signal=KILL", &seconds];
+        let output = self.command_through(&limited, arguments).output().expect("the binary runs");
+        // `timeout` shares the end of what it kills.
+        assert!(output.status.code().is_some_and(|code| code < 128), "the binary did not end by itself");
+        output
     }
 
     /// Starts a server and waits until `/readyz` says that it can answer.
