@@ -141,11 +141,14 @@ fn responsibility(
 
 /// The ids of the named teams, without `Public`, which everybody is in anyway.
 async fn known_teams(writer: &mut Writer, fields: &mut Fields, names: &[String]) -> Result<Vec<TeamId>, Error> {
-    let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+    // What can't be a name isn't looked for.
+    let names: Vec<Option<Name>> = names.iter().map(|name| Name::parse(name).ok()).collect();
+    let wanted: Vec<&str> = names.iter().flatten().map(Name::as_str).collect();
     let found = teams::find_by_names(writer, &wanted).await?;
-    for name in names {
-        if !found.iter().any(|(_, known)| people::fold(known) == people::fold(name)) {
-            fields.wrong("teams", &format!("there is no team `{name}`"));
+    let is_known = |name: &Name| found.iter().any(|(_, known)| people::fold(known) == people::fold(name.as_str()));
+    for (position, name) in names.iter().enumerate() {
+        if !name.as_ref().is_some_and(is_known) {
+            fields.wrong(&format!("teams[{position}]"), "there is no team with this name");
         }
     }
     Ok(found.into_iter().map(|(id, _)| id).filter(|id| *id != teams::PUBLIC).collect())
