@@ -29,9 +29,10 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().ok().map(|at| Self(at.as_microsecond()))
     }
 
-    /// Midnight UTC at the start of a `YYYY-MM-DD` day; `None` if there is no such day.
+    /// Midnight UTC at the start of a `YYYY-MM-DD` day; `None` if there is no such day from the year
+    /// 1 on: before that there are no RFC 3339 times.
     pub fn parse_day(text: &str) -> Option<Self> {
-        let day = jiff::civil::Date::strptime("%Y-%m-%d", text).ok()?;
+        let day = jiff::civil::Date::strptime("%Y-%m-%d", text).ok().filter(|day| day.year() > 0)?;
         let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
         Some(Self(midnight.timestamp().as_microsecond()))
     }
@@ -165,7 +166,9 @@ mod tests {
     fn a_day_is_read_strictly() {
         let day = Timestamp::parse_day("2026-01-15");
         assert_eq!(day.map(|d| d.to_string()).as_deref(), Some("2026-01-15T00:00:00Z"));
-        for bad in ["2026-02-30", "2026-1-5T", "yesterday", "", "2026-01-15T00:00:00Z"] {
+        for bad in
+            ["2026-02-30", "2026-1-5T", "yesterday", "", "2026-01-15T00:00:00Z", "-9999-01-05", "0000-01-01"]
+        {
             assert_eq!(Timestamp::parse_day(bad), None, "{bad}");
         }
     }

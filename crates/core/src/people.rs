@@ -1,9 +1,10 @@
 //! Users, service users, slugs, teams and roles.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
 
 /// The team everybody is in. It can't be renamed, deleted or left.
@@ -18,7 +19,7 @@ pub const NAME_LIMIT: usize = 255;
 pub struct Invalid(pub String);
 
 /// What a user may do. A higher role includes the lower ones.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub enum Role {
     /// Manages their own personal tokens.
     Member,
@@ -43,7 +44,7 @@ impl Role {
 }
 
 /// Whether an account belongs to a person or to automation.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 pub enum UserType {
     /// A person.
     Human,
@@ -77,6 +78,14 @@ macro_rules! text_form {
                     .into_iter()
                     .find(|known| known.as_str() == text)
                     .ok_or_else(|| Invalid(format!("must be one of {}", $allowed)))
+            }
+        }
+
+        /// From a text only (what serde derives also takes `{"Admin": null}`), and without repeating
+        /// it when it is wrong.
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Cow::<str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
             }
         }
     };

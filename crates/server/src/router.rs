@@ -13,6 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::documentation::Documentation;
 use crate::api::{activity, status, teams, user_tokens, users};
@@ -65,13 +66,19 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 #[openapi(paths(forward_auth::forward_auth))]
 struct ForwardAuthDocumentation;
 
+/// The description with a page to browse it, which asks no validator at swagger.io.
+fn browsable() -> SwaggerUi {
+    let config = utoipa_swagger_ui::Config::default().validator_url("none");
+    SwaggerUi::new("/api/docs").url("/api/openapi.json", openapi()).config(config)
+}
+
 /// The whole application.
 pub fn router(app: Arc<App>) -> Router {
     let (described, _) = described().split_for_parts();
     described
         .route("/", get(status::front_door))
         .route("/forward-auth", any(forward_auth::forward_auth))
-        .merge(utoipa_swagger_ui::SwaggerUi::new("/api/docs").url("/api/openapi.json", openapi()))
+        .merge(browsable())
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .fallback(gateway::gateway)
         .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))

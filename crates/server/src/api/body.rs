@@ -8,7 +8,7 @@ use http::header;
 use http::request::Parts;
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::app::App;
 use crate::error::Error;
@@ -67,8 +67,12 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Query<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Error> {
-        let query = parts.uri.query().unwrap_or_default();
-        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        let parse = || form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        // No database is asked for what none may hold.
+        if let Some((name, _)) = parse().find(|(_, value)| value.contains('\0')) {
+            return Err(Error::field(&name, "must not contain control characters"));
+        }
+        let pairs = serde_urlencoded::Deserializer::new(parse());
         serde_path_to_error::deserialize(pairs).map(Self).map_err(|error| {
             let field = error.path().to_string();
             wrong_field(&field, &error.into_inner().to_string())
@@ -107,6 +111,11 @@ async fn read(request: Request, media_type: &'static str) -> Result<Vec<u8>, Err
 }
 
 fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    // serde also takes a list of the values in their order for an object.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| not_json(&error))?;
+        return Err(Error::field("", "the body must be an object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = error.path().to_string();
@@ -133,9 +142,11 @@ fn without_position(error: &serde_json::Error) -> String {
 /// The field that is wrong: where serde was, or, for a missing, doubled or unknown one, the name
 /// that serde puts between backticks.
 fn wrong_field(path: &str, message: &str) -> Error {
-    let named = message.split('`').nth(1).filter(|_| message.contains(" field `"));
-    let field = named.unwrap_or(path);
-    Error::field(field, told(message))
+    let named = ["missing", "duplicate", "unknown"].iter().find_map(|what| {
+        let rest = message.strip_prefix(what)?.strip_prefix(" field `")?;
+        rest.rsplit_once("`, expected ").map(|(name, _)| name).or(rest.strip_suffix('`'))
+    });
+    Error::field(named.unwrap_or(path), told(message))
 }
 
 /// The message without what was sent: it may be a secret in the wrong place.

@@ -110,7 +110,7 @@ pub struct CreateUser {
     teams: Vec<String>,
     /// `Service` (the default) or `Human`.
     #[serde(default = "service")]
-    #[schema(value_type = Option<String>, pattern = "^(Human|Service)$")]
+    #[schema(value_type = String, pattern = "^(Human|Service)$")]
     user_type: UserType,
     /// E-mail address, for a person.
     email: Option<String>,

@@ -165,10 +165,14 @@ async fn known_teams(
     fields: &mut Fields,
     names: &[String],
 ) -> Result<Vec<TeamId>, Error> {
-    let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+    // What can't be a name isn't looked for.
+    let names: Vec<Option<Name>> = names.iter().map(|name| Name::parse(name).ok()).collect();
+    let wanted: Vec<&str> = names.iter().flatten().map(Name::as_str).collect();
     let found = teams::find_by_names(writer, &wanted).await?;
-    for (position, name) in (1..).zip(names) {
-        if !found.iter().any(|(_, known)| people::fold(known) == people::fold(name)) {
+    let is_known =
+        |name: &Name| found.iter().any(|(_, known)| people::fold(known) == people::fold(name.as_str()));
+    for (position, name) in (1..).zip(&names) {
+        if !name.as_ref().is_some_and(is_known) {
             // Not repeated: it may be a secret in the wrong place.
             fields.wrong("teams", &format!("number {position} of them is not the name of a team"));
         }

@@ -1,0 +1,538 @@
+//! Whatever is wrong with a request is told with the field's name, changes nothing, and is never a
+//! fault of ours.
+
+use http::Method;
+use serde_json::{Value, json};
+use tokenhouse_testkit::client::{Answer, Client};
+use tokenhouse_testkit::server::{People, TestServer};
+
+use super::head;
+
+on_both_databases!(
+    every_wrong_value_of_every_field_is_told,
+    missing_unknown_and_doubled_fields_are_told,
+    a_body_that_is_no_object_is_refused,
+    a_body_in_another_form_is_refused,
+    wrong_queries_are_told,
+    ids_that_name_nothing_are_not_found,
+    nul_bytes_reach_no_database,
+);
+
+/// What a field holds, and so what it takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Name,
+    /// Free text of at most so many characters; null and nothing but white space are no text.
+    Text(usize),
+    /// Free text where there may be none at all.
+    NoText,
+    Days,
+    Bool,
+    /// A number that is no service user's.
+    ServiceUser,
+    Role,
+    UserType,
+    Email,
+    TeamNames,
+    UserIds,
+}
+use Kind::{Bool, Days, Email, Name, NoText, Role, ServiceUser, TeamNames, Text, UserIds, UserType};
+
+/// Whether a field must be there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Presence {
+    Required,
+    /// May be left out.
+    Optional,
+    /// May be left out, and null is the same.
+    Nullable,
+}
+use Presence::{Nullable, Optional, Required};
+
+/// A field, what it holds, and whether it must be there.
+type Field = (&'static str, Kind, Presence);
+
+/// A body that is accepted, and its fields.
+struct Body {
+    method: Method,
+    path: String,
+    valid: Value,
+    fields: &'static [Field],
+}
+
+fn bodies(people: &People) -> Vec<Body> {
+    let body = |method, path: String, valid, fields| Body { method, path, valid, fields };
+    let user = |id: i64| format!("/api/users/{id}");
+    vec![
+        body(
+            Method::POST,
+            "/api/user-tokens".into(),
+            json!({ "name": "valid" }),
+            &[
+                ("name", Name, Required),
+                ("expires_in_days", Days, Nullable),
+                ("scim_endpoints_only", Bool, Optional),
+                ("user_id", ServiceUser, Nullable),
+            ],
+        ),
+        body(
+            Method::PUT,
+            format!("/api/user-tokens/{}", people.service.token_id),
+            json!({ "revoke": true }),
+            &[("revoke", Bool, Required), ("descendants", Bool, Optional)],
+        ),
+        body(
+            Method::POST,
+            format!("/api/user-tokens/{}/rotate", people.service.token_id),
+            json!({}),
+            &[("name", Name, Nullable), ("expires_in_days", Days, Nullable)],
+        ),
+        body(
+            Method::POST,
+            "/api/users".into(),
+            json!({ "name": "Valid", "role": "Member" }),
+            &[
+                ("name", Name, Required),
+                ("role", Role, Required),
+                ("teams", TeamNames, Optional),
+                ("user_type", UserType, Optional),
+                ("email", NoText, Nullable),
+                ("purpose", Text(2_000), Nullable),
+                ("owner", Text(255), Nullable),
+            ],
+        ),
+        body(
+            Method::POST,
+            "/api/users".into(),
+            json!({ "name": "Valid", "role": "Member", "user_type": "Human", "email": "valid@example.com" }),
+            &[("email", Email, Required), ("purpose", NoText, Nullable), ("owner", NoText, Nullable)],
+        ),
+        body(
+            Method::PUT,
+            user(people.service.id),
+            json!({}),
+            &[
+                ("name", Name, Nullable),
+                ("role", Role, Nullable),
+                ("teams", TeamNames, Nullable),
+                ("purpose", Text(2_000), Nullable),
+                ("owner", Text(255), Nullable),
+            ],
+        ),
+        body(
+            Method::POST,
+            "/api/teams".into(),
+            json!({ "name": "Valid" }),
+            &[
+                ("name", Name, Required),
+                ("description", Text(2_000), Nullable),
+                ("members", UserIds, Nullable),
+            ],
+        ),
+        body(
+            Method::PUT,
+            "/api/teams/2".into(),
+            json!({}),
+            &[
+                ("name", Name, Nullable),
+                ("description", Text(2_000), Nullable),
+                ("members", UserIds, Nullable),
+            ],
+        ),
+    ]
+}
+
+/// Values as JSON text, each with the kinds that take it.
+fn values() -> Vec<(String, fn(Kind) -> bool)> {
+    let text = |text: String| serde_json::to_string(&text).unwrap();
+    let nobody: fn(Kind) -> bool = |_| false;
+    let mut values: Vec<(String, fn(Kind) -> bool)> = vec![
+        ("true".into(), |kind| kind == Bool),
+        ("7".into(), |kind| kind == Days),
+        (text("x".into()), |kind| matches!(kind, Name | Text(_))),
+        (text(String::new()), |kind| matches!(kind, Text(_))),
+        (text(" \t ".into()), |kind| matches!(kind, Text(_))),
+        (text("a\tb\nc".into()), |kind| matches!(kind, Text(_))),
+        (text(format!("x{}", "é".repeat(254))), |kind| matches!(kind, Name | Text(_))),
+        (text("é".repeat(2_000)), |kind| kind == Text(2_000)),
+        ("[]".into(), |kind| matches!(kind, TeamNames | UserIds)),
+        (text("é".repeat(2_001)), nobody),
+        (text("x".repeat(100_000)), nobody),
+        (text("a\u{0}b".into()), nobody),
+        (text("a\u{1b}b".into()), nobody),
+        (text("a\u{85}b".into()), nobody),
+    ];
+    for raw in [
+        "0",
+        "-1",
+        "366",
+        "1.0",
+        "1.5",
+        "1e3",
+        "-0",
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "99999999999999999999999999",
+        "{}",
+        r#"{"x":1}"#,
+        r#"{"Admin":null}"#,
+        r#"{"Member":[]}"#,
+        "[null]",
+        "[7.5]",
+        "[[]]",
+        r#"["x"]"#,
+        r#"["a\u0000b"]"#,
+        "[999999]",
+        r#""admin""#,
+        r#""1""#,
+        r#""true""#,
+    ] {
+        values.push((raw.to_owned(), nobody));
+    }
+    for (raw, takes) in [("false", Bool), (r#""admin""#, Name), (r#""1""#, Name), (r#""true""#, Name)] {
+        values.retain(|(known, _)| known != raw);
+        values.push((
+            raw.to_owned(),
+            match takes {
+                Bool => |kind| kind == Bool,
+                _ => |kind| matches!(kind, Name | Text(_)),
+            },
+        ));
+    }
+    values
+}
+
+/// What no JSON reader can take, or none should: not well formed, out of any range, or too deep.
+fn not_json() -> Vec<String> {
+    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
+    vec![
+        r#""\ud800""#.into(),
+        r#""\udc00\ud800""#.into(),
+        "\"a\u{1}b\"".into(),
+        "1e999".into(),
+        "01".into(),
+        "NaN".into(),
+        "'x'".into(),
+        deep("[", "]"),
+        deep("{\"a\":", "}"),
+    ]
+}
+
+/// The body with one field set to a raw text.
+fn with(valid: &Value, field: &str, raw: &str) -> String {
+    let mut body = valid.clone();
+    body[field] = json!("@");
+    body.to_string().replacen("\"@\"", raw, 1)
+}
+
+/// An answer without a megabyte of what was sent.
+fn shown(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+async fn send(client: &Client, body: &Body, text: String) -> Answer {
+    client.send(body.method.clone(), &body.path, Some("application/json"), text).await
+}
+
+/// The people, a team with the number 2, and an Admin's client.
+async fn setting(server: &TestServer) -> (People, Client) {
+    let people = server.people().await;
+    let admin = server.as_(&people.admin.token);
+    assert_eq!(admin.post("/api/teams", &json!({ "name": "Data" })).await.expect(201).id(), 2);
+    (people, admin)
+}
+
+async fn every_wrong_value_of_every_field_is_told(server: TestServer) {
+    let (people, admin) = setting(&server).await;
+    let before = head(&server).await;
+    for body in bodies(&people) {
+        for (field, kind, presence) in body.fields {
+            let null = (*presence != Nullable).then(|| "null".to_owned());
+            let wrong =
+                values().into_iter().filter(|(_, takes)| !takes(*kind)).map(|(raw, _)| raw).chain(null);
+            for raw in wrong {
+                let answer = send(&admin, &body, with(&body.valid, field, &raw)).await;
+                let asked = format!("{field} = {}", shown(&raw));
+                assert_eq!(answer.status, 422, "{asked}: {}", shown(&answer.to_string()));
+                let told = answer.wrong_fields();
+                let names_it = |told: &String| told == field || told.starts_with(&format!("{field}["));
+                assert!(told.iter().all(names_it), "{asked}: {told:?}");
+            }
+            for raw in not_json() {
+                let answer = send(&admin, &body, with(&body.valid, field, &raw)).await;
+                assert!([400, 422].contains(&answer.status), "{field} = {}: {answer}", shown(&raw));
+                answer.problem(answer.status);
+            }
+        }
+    }
+    assert_eq!(head(&server).await, before);
+    // The table is right about what is valid, or the rest would prove nothing.
+    for body in bodies(&people) {
+        for (field, kind, presence) in body.fields {
+            let null = (*presence == Nullable).then(|| "null".to_owned());
+            let taken =
+                values().into_iter().filter(|(_, takes)| takes(*kind)).map(|(raw, _)| raw).chain(null);
+            for raw in taken {
+                let answer = send(&admin, &body, with(&body.valid, field, &raw)).await;
+                let fine = matches!(answer.status, 200 | 201 | 409);
+                assert!(fine, "{field} = {}: {}", shown(&raw), shown(&answer.to_string()));
+            }
+        }
+    }
+}
+
+async fn missing_unknown_and_doubled_fields_are_told(server: TestServer) {
+    let (people, admin) = setting(&server).await;
+    let before = head(&server).await;
+    for body in bodies(&people) {
+        for (field, _, presence) in body.fields {
+            if *presence == Required {
+                let mut without = body.valid.clone();
+                without.as_object_mut().unwrap().remove(*field);
+                let answer = send(&admin, &body, without.to_string()).await;
+                assert_eq!(answer.wrong_fields(), [*field], "{answer}");
+            }
+        }
+        for unknown in ["expires_in_day", "Name", "id", "", "a b", "`", "x field `y`"] {
+            let answer = send(&admin, &body, with(&body.valid, unknown, "1")).await;
+            assert_eq!(answer.wrong_fields().len(), 1, "{answer}");
+            if !unknown.contains('`') {
+                assert_eq!(answer.wrong_fields(), [unknown], "{answer}");
+            }
+        }
+        if let Some((field, value)) = body.valid.as_object().unwrap().iter().next() {
+            let twice = format!(r#"{{"{field}":{value},"{field}":{value}}}"#);
+            assert_eq!(send(&admin, &body, twice).await.wrong_fields(), [&**field]);
+        }
+    }
+    assert_eq!(head(&server).await, before);
+}
+
+async fn a_body_that_is_no_object_is_refused(server: TestServer) {
+    let (people, admin) = setting(&server).await;
+    let before = head(&server).await;
+    for body in bodies(&people) {
+        // A list of the values in their order is no object either.
+        let in_order = ["null"; 8].join(",");
+        for text in [
+            "[]",
+            "null",
+            "1",
+            "\"x\"",
+            "true",
+            r#"["x",null,false,null]"#,
+            "[true,false,null,null,null]",
+            r#"["x",null]"#,
+            r#"["x","Member",[],"Service",null,null,null]"#,
+            r#"["x",null,null]"#,
+            &format!("[{in_order}]"),
+        ] {
+            let answer = send(&admin, &body, text.to_owned()).await;
+            assert_eq!(answer.status, 422, "{text}: {answer}");
+            assert!(!answer.wrong_fields().is_empty());
+        }
+        for broken in
+            ["", " ", "{", "}", "{]", "nonsense", &format!("{}}}", body.valid), "{,}", "{a:1}", "\u{feff}{}"]
+        {
+            // Rotate takes no body at all, too.
+            if broken.is_empty() && body.path.ends_with("/rotate") {
+                continue;
+            }
+            send(&admin, &body, broken.to_owned()).await.problem(400);
+        }
+        let not_utf8 = admin
+            .send(body.method.clone(), &body.path, Some("application/json"), &b"{\"name\":\"\xff\"}"[..])
+            .await;
+        assert!([400, 422].contains(&not_utf8.status), "{not_utf8}");
+        not_utf8.problem(not_utf8.status);
+    }
+    assert_eq!(head(&server).await, before);
+}
+
+async fn a_body_in_another_form_is_refused(server: TestServer) {
+    let (people, admin) = setting(&server).await;
+    let before = head(&server).await;
+    for body in bodies(&people) {
+        let text = body.valid.to_string();
+        for content_type in [
+            None,
+            Some("text/plain"),
+            Some("application/x-www-form-urlencoded"),
+            Some("application/jsonp"),
+            Some(""),
+        ] {
+            let answer = admin.send(body.method.clone(), &body.path, content_type, text.clone()).await;
+            answer.problem(415);
+        }
+        // White space around JSON is JSON, but no more than a mebibyte.
+        let padded = |length: usize| format!("{text}{}", " ".repeat(length - text.len()));
+        let too_large = admin
+            .send(body.method.clone(), &body.path, Some("application/json"), padded(1024 * 1024 + 1))
+            .await;
+        too_large.problem(413);
+    }
+    assert_eq!(head(&server).await, before);
+    let text = json!({ "name": "just fits" }).to_string();
+    let padded = format!("{text}{}", " ".repeat(1024 * 1024 - text.len()));
+    let fits = admin.send(Method::POST, "/api/teams", Some("Application/JSON; charset=utf-8"), padded).await;
+    fits.expect(201);
+    for path in ["/oauth/introspect", "/oauth/revoke"] {
+        admin.send(Method::POST, path, Some("application/json"), r#"{"token":"x"}"#).await.problem(415);
+        admin.post_form(path, &[]).await.problem(400);
+        admin.post_form(path, &[("token", "")]).await.problem(400);
+        admin.post_form(path, &[("token", "a"), ("token", "b")]).await.problem(400);
+        admin.post_form(path, &[("token", &"x".repeat(1024 * 1024))]).await.problem(413);
+    }
+}
+
+async fn wrong_queries_are_told(server: TestServer) {
+    let (_, admin) = setting(&server).await;
+    let page = [
+        ("page=0", "page"),
+        ("page=-1", "page"),
+        ("page=1.0", "page"),
+        ("page=x", "page"),
+        ("page=", "page"),
+        ("page=99999999999999999999", "page"),
+        ("page=9223372036854775807", "page"),
+        ("size=0", "size"),
+        ("size=-1", "size"),
+        ("size=101", "size"),
+        ("size=x", "size"),
+        ("page=1&page=2", "page"),
+        ("page=%00", "page"),
+    ];
+    let users = [
+        ("sort=id", "sort"),
+        ("sort=", "sort"),
+        ("sort=Name", "sort"),
+        ("sort_dir=up", "sort_dir"),
+        ("role=admin", "role"),
+        ("role=", "role"),
+        ("type=human", "type"),
+        ("include_deleted=1", "include_deleted"),
+        ("include_deleted=yes", "include_deleted"),
+        ("sort=x%20field%20%60y%60", "sort"),
+    ];
+    let window = [
+        ("date=yesterday", "date"),
+        ("date=2026-02-30", "date"),
+        ("date=2026-01-15T10:00:00Z", "date"),
+        ("date=", "date"),
+        ("date=-9999-01-05", "date"),
+        ("timeframe=day", "timeframe"),
+        ("timeframe=", "timeframe"),
+        ("user=ada", "user"),
+        ("action=token.stolen", "action"),
+        ("action=", "action"),
+        ("entity=house", "entity"),
+        ("hide_internal=2", "hide_internal"),
+    ];
+    let tokens = [("user_id=x", "user_id"), ("user_id=", "user_id"), ("user_id=1&user_id=2", "user_id")];
+    for (paths, queries) in [
+        (&["/api/users", "/api/teams", "/api/activity"][..], &page[..]),
+        (&["/api/users"], &users),
+        (&["/api/activity", "/api/activity/insights", "/api/activity.csv"], &window),
+        (&["/api/user-tokens/service"], &tokens),
+    ] {
+        for path in paths {
+            for (query, field) in queries {
+                let answer = admin.get(&format!("{path}?{query}")).await;
+                assert_eq!(answer.wrong_fields(), [*field], "{answer}");
+            }
+        }
+    }
+}
+
+async fn ids_that_name_nothing_are_not_found(server: TestServer) {
+    let (_, admin) = setting(&server).await;
+    for id in [
+        "0",
+        "-1",
+        "999999",
+        "9223372036854775807",
+        "9223372036854775808",
+        "1.0",
+        "x",
+        "%00",
+        "%31x",
+        "1%2F",
+        "me2",
+    ] {
+        for path in ["/api/user-tokens", "/api/users", "/api/teams"] {
+            let path = format!("{path}/{id}");
+            admin.get(&path).await.problem(404);
+            admin.delete(&path).await.problem(404);
+        }
+        admin.put(&format!("/api/user-tokens/{id}"), &json!({ "revoke": true })).await.problem(404);
+        admin.put(&format!("/api/users/{id}"), &json!({})).await.problem(404);
+        admin.put(&format!("/api/teams/{id}"), &json!({})).await.problem(404);
+        admin.post(&format!("/api/user-tokens/{id}/rotate"), &json!({})).await.problem(404);
+        admin.post(&format!("/api/users/{id}/reactivate"), &json!({})).await.problem(404);
+        admin.post(&format!("/api/users/{id}/revoke-tokens"), &json!({})).await.problem(404);
+    }
+}
+
+#[tokio::test]
+async fn the_description_says_what_is_required_and_what_may_be_null() {
+    let server = TestServer::start().await;
+    let description = serde_json::to_value(tokenhouse::router::openapi()).unwrap();
+    for body in bodies(&server.people().await) {
+        let segments = body.path.split('/').map(|s| if s.parse::<i64>().is_ok() { "{id}" } else { s });
+        let path = segments.collect::<Vec<_>>().join("/");
+        let operation = &description["paths"][&path][body.method.as_str().to_lowercase()];
+        let schema =
+            operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();
+        let schema = description.pointer(schema.trim_start_matches('#')).unwrap();
+        for (field, _, presence) in body.fields {
+            let described = &schema["properties"][field];
+            let null = described["type"].as_array().is_some_and(|types| types.contains(&json!("null")));
+            assert_eq!(null, *presence == Nullable || *field == "email", "{path} {field}: {described}");
+            // What a person needs, a service user doesn't.
+            let required = schema["required"].as_array().is_some_and(|names| names.contains(&json!(field)));
+            assert_eq!(required, *presence == Required && *field != "email", "{path} {field}");
+        }
+    }
+}
+
+/// PostgreSQL takes none, so what holds one must be answered before it gets there.
+async fn nul_bytes_reach_no_database(server: TestServer) {
+    let (_, admin) = setting(&server).await;
+    for path in ["/api/users?name=a%00b", "/api/users?team=a%00b"] {
+        let answer = admin.get(path).await;
+        assert!(answer.status < 500, "{answer}");
+        if answer.status == 200 {
+            assert_eq!(answer.json()["total"], 0, "{answer}");
+        }
+    }
+    let body = json!({ "name": "x", "role": "Member", "teams": ["a\u{0}b"] });
+    assert_eq!(admin.post("/api/users", &body).await.wrong_fields(), ["teams[0]"]);
+    let like = admin.get("/api/users?name=%25").await.expect(200).json();
+    assert_eq!(like["total"], 0);
+}
+
+/// A secret in the wrong place is not repeated.
+#[tokio::test]
+async fn what_was_sent_is_not_repeated() {
+    let server = TestServer::start().await;
+    let (_, admin) = setting(&server).await;
+    let secret = "a-secret-in-the-wrong-place";
+    for (path, body) in [
+        ("/api/user-tokens", json!({ "name": "x", "expires_in_days": secret })),
+        ("/api/user-tokens", json!({ "name": "x", "scim_endpoints_only": secret })),
+        ("/api/users", json!({ "name": "x", "role": secret })),
+        ("/api/users", json!({ "name": "x", "role": "Member", "user_type": secret })),
+        ("/api/users", json!({ "name": "x", "role": "Member", "user_type": "Human", "email": secret })),
+        ("/api/users", json!({ "name": "x", "role": "Member", "teams": [secret] })),
+        ("/api/teams", json!({ "name": "x", "members": [secret] })),
+    ] {
+        let answer = admin.post(path, &body).await;
+        answer.problem(422);
+        assert!(!answer.text().contains(secret), "{answer}");
+    }
+    for query in ["sort", "role", "type", "page", "include_deleted"] {
+        let answer = admin.get(&format!("/api/users?{query}={secret}")).await;
+        assert!(!answer.text().contains(secret), "{answer}");
+    }
+}

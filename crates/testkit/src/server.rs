@@ -1,0 +1,264 @@
+//! A whole Tokenhouse in the process of the test: the real listener on a port of its own, a real
+//! database, a clock to turn.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokenhouse::app::App;
+use tokenhouse::auth::guard::Call;
+use tokenhouse::config::{Config, StoreUrl};
+use tokenhouse::run::Bound;
+use tokenhouse::service::{tokens, users};
+use tokenhouse_core::clock::{Clock, Timestamp};
+use tokenhouse_core::id::UserId;
+use tokenhouse_core::keys::MasterKey;
+use tokenhouse_core::people::{Role, UserType};
+use tokenhouse_core::policy::Caller;
+use tokenhouse_core::random::Random;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::postgres;
+
+/// What the clock shows at the start: 2026-01-15T10:30:00.25Z, so that whole seconds are seen to be
+/// made, not found.
+pub const START: Timestamp = Timestamp::from_micros(1_768_473_000_250_000);
+
+/// The issuer of all tokens, unless a test configures another.
+pub const PUBLIC_URL: &str = "https://tokens.example.com";
+
+/// Both databases, for tests that run on each.
+pub const DATABASES: [Database; 2] = [Database::Sqlite, Database::Postgres];
+
+/// Where a server keeps what it knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Database {
+    /// A file in a folder of its own.
+    Sqlite,
+    /// A database of its own on the PostgreSQL of the test process.
+    Postgres,
+}
+
+/// The secret of a token. `Debug` prints nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bearer(String);
+
+impl Bearer {
+    /// A secret that an answer showed, or something that is none.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer(hidden)")
+    }
+}
+
+/// An account with a token.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Number of the user.
+    pub id: i64,
+    /// `local|…` or `<slug>@service`.
+    pub user_id: String,
+    /// A token of theirs, called `first`, that lives as long as policy allows.
+    pub token: Bearer,
+    /// Number of that token.
+    pub token_id: i64,
+}
+
+/// One of each.
+#[derive(Clone, Debug)]
+pub struct People {
+    /// A person with the role Admin.
+    pub admin: Account,
+    /// A person with the role Manager.
+    pub manager: Account,
+    /// A person with the role Member.
+    pub member: Account,
+    /// A service user with the role Member.
+    pub service: Account,
+}
+
+/// What is to be started.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    config: Config,
+    database: Database,
+}
+
+impl Builder {
+    /// On this database.
+    #[must_use]
+    pub const fn on(mut self, database: Database) -> Self {
+        self.database = database;
+        self
+    }
+
+    /// With a configuration that differs in something.
+    #[must_use]
+    pub fn configured(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Starts it. Returns when it accepts connections.
+    ///
+    /// # Panics
+    /// If it doesn't start.
+    pub async fn start(self) -> TestServer {
+        let Self { mut config, database } = self;
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        config.store.url = StoreUrl(match database {
+            Database::Sqlite => format!("sqlite://{}/tokenhouse.db", folder.path().display()),
+            Database::Postgres => postgres::database().await,
+        });
+        TestServer::run(config, Clock::turned(START), Random::seeded(1), folder).await
+    }
+}
+
+/// A Tokenhouse that answers over HTTP until it is dropped.
+pub struct TestServer {
+    /// The authority itself, for what can't be seen from outside.
+    pub app: Arc<App>,
+    /// Its clock; stands still until it is turned.
+    pub clock: Clock,
+    /// Where it listens.
+    pub address: SocketAddr,
+    client: Client,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+    folder: TempDir,
+}
+
+impl fmt::Debug for TestServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestServer").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl TestServer {
+    /// On SQLite, as it is configured by default.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// Something else.
+    pub fn builder() -> Builder {
+        let mut config = Config::default();
+        config.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.server.public_url = PUBLIC_URL.into();
+        Builder { config, database: Database::Sqlite }
+    }
+
+    async fn run(config: Config, clock: Clock, random: Random, folder: TempDir) -> Self {
+        let master = MasterKey::generate(&Random::seeded(0)).expect("a master key");
+        let app = App::open(config, Some(master.expose()), clock.clone(), random).await.expect("it opens");
+        let bound = Bound::bind(Arc::clone(&app)).await.expect("it listens");
+        let address = bound.address().expect("a bound address");
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(bound.serve(stop.clone()));
+        Self { app, clock, address, client: Client::new(address), stop, serving, folder }
+    }
+
+    /// Stops it gracefully and starts another on the same data, with the same clock.
+    ///
+    /// # Panics
+    /// If it doesn't stop or start.
+    pub async fn restart(mut self) -> Self {
+        self.stop.cancel();
+        (&mut self.serving).await.expect("it stops");
+        self.app.store.clone().close().await;
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a folder"));
+        Self::run(self.app.config.clone(), self.clock.clone(), self.app.random.clone(), folder).await
+    }
+
+    /// A client without a token.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// A client with a token.
+    pub fn as_(&self, token: &Bearer) -> Client {
+        self.client.as_(token)
+    }
+
+    /// Turns the clock on.
+    pub fn pass_days(&self, days: i64) {
+        self.clock.turn_to(self.clock.now().plus_days(days));
+    }
+
+    /// An Admin, a Manager, a Member and a service user, each with a token.
+    pub async fn people(&self) -> People {
+        People {
+            admin: self.person("Ada Admin", Role::Admin).await,
+            manager: self.person("Max Manager", Role::Manager).await,
+            member: self.person("Mia Member", Role::Member).await,
+            service: self.service_user("Pipeline", Role::Member).await,
+        }
+    }
+
+    /// A person with a token, made on the command line.
+    pub async fn person(&self, name: &str, role: Role) -> Account {
+        self.account(UserType::Human, name, role).await
+    }
+
+    /// A service user with a token, made on the command line.
+    pub async fn service_user(&self, name: &str, role: Role) -> Account {
+        self.account(UserType::Service, name, role).await
+    }
+
+    async fn account(&self, user_type: UserType, name: &str, role: Role) -> Account {
+        let email = format!("{}@example.com", name.to_lowercase().replace(' ', "."));
+        let wanted = users::Wanted {
+            user_type,
+            name,
+            email: (user_type == UserType::Human).then_some(&email),
+            role,
+            teams: &[],
+            purpose: None,
+            owner: None,
+        };
+        let created = users::create(&self.app, &Call::command_line(), wanted).await;
+        let user = created.expect("an account is made").user;
+        let (token_id, token) = self.token_of(user.id, user_type, "first", false).await;
+        Account { id: user.id.0, user_id: user.user_id, token, token_id }
+    }
+
+    /// A SCIM token of an account, made on the command line.
+    pub async fn scim_token(&self, account: &Account) -> (i64, Bearer) {
+        let service = account.user_id.ends_with("@service");
+        let user_type = if service { UserType::Service } else { UserType::Human };
+        self.token_of(UserId(account.id), user_type, "scim", true).await
+    }
+
+    async fn token_of(&self, user: UserId, user_type: UserType, name: &str, scim: bool) -> (i64, Bearer) {
+        let policy = self.app.config.policy;
+        let wanted = tokens::Wanted {
+            name,
+            expires_in_days: (!policy.allow_never).then_some(policy.max_lifetime_days),
+            scim_endpoints_only: scim,
+            user_id: (user_type == UserType::Service).then_some(user),
+        };
+        let call = Call::command_line();
+        let call = Call { caller: Caller { id: user, ..call.caller }, ..call };
+        let made = tokens::generate(&self.app, &call, wanted).await.expect("a token is made");
+        (made.token.id.0, Bearer::new(made.bearer_token.expose()))
+    }
+}
