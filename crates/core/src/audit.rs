@@ -205,7 +205,7 @@ impl FromStr for Head {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let invalid = || Invalid("must be SEQ:HASH as `tokenhouse audit verify` prints it".into());
         let (seq, digits) = text.trim().split_once(':').ok_or_else(invalid)?;
-        let seq = seq.parse().map_err(|_| invalid())?;
+        let seq = seq.parse().ok().filter(|seq: &i64| *seq >= 0).ok_or_else(invalid)?;
         if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(invalid());
         }
@@ -521,7 +521,15 @@ mod tests {
     fn a_head_is_written_and_read() {
         let head = head_of(&trail(2));
         assert_eq!(head.to_string().parse(), Ok(head));
-        for bad in ["", "2", "2:", "x:00", "2:zz", &format!("2:{}", "é".repeat(32))] {
+        for bad in [
+            "",
+            "2",
+            "2:",
+            "x:00",
+            "2:zz",
+            &format!("-1:{}", "0".repeat(64)),
+            &format!("2:{}", "é".repeat(32)),
+        ] {
             assert!(bad.parse::<Head>().is_err(), "{bad}");
         }
     }

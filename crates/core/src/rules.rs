@@ -41,6 +41,13 @@ impl Path {
         rest.split('/').map(decode_segment).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The path as servers see it that drop what follows a semicolon in a segment, where that makes
+    /// a difference.
+    fn without_parameters(&self) -> Option<Self> {
+        let cut = |segment: &String| segment.split(';').next().unwrap_or_default().to_owned();
+        self.0.iter().any(|segment| segment.contains(';')).then(|| Self(self.0.iter().map(cut).collect()))
+    }
+
     /// The decoded segments.
     pub fn segments(&self) -> &[String] {
         &self.0
@@ -167,8 +174,14 @@ impl Rules {
     }
 
     /// The lowest role that passes. Where no rule fits: Member for GET, HEAD and OPTIONS, Manager
-    /// for everything else, so also for a method nobody has heard of.
+    /// for everything else, so also for a method nobody has heard of. A path with semicolons needs
+    /// the role of both ways to read it.
     pub fn least_role(&self, method: &str, path: &Path) -> Role {
+        let literally = self.first_match(method, path);
+        path.without_parameters().map_or(literally, |cut| literally.max(self.first_match(method, &cut)))
+    }
+
+    fn first_match(&self, method: &str, path: &Path) -> Role {
         let fits = |rule: &&Rule| {
             let method_fits = rule.methods.as_ref().is_none_or(|methods| methods.iter().any(|m| m == method));
             method_fits && rule.path.matches(path)
@@ -215,6 +228,9 @@ mod tests {
             ("GET", "/admin", Role::Admin),
             ("GET", "/ADMIN/Users/", Role::Admin),
             ("GET", "/%61dmin/users", Role::Admin),
+            ("GET", "/admin;x/users", Role::Admin),
+            ("GET", "/admin%3Bx=1/users;y", Role::Admin),
+            ("GET", "/other;x", Role::Member),
             ("HEAD", "/other", Role::Member),
             ("OPTIONS", "/other", Role::Member),
             ("DELETE", "/other", Role::Manager),

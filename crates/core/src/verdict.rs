@@ -44,6 +44,17 @@ impl Reason {
     }
 }
 
+/// What a token is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// Everything but the SCIM endpoints.
+    Api,
+    /// The SCIM endpoints.
+    Scim,
+    /// Only to be told about.
+    Any,
+}
+
 /// A token that is good at this moment, with its owner's present state.
 #[derive(Clone, Debug)]
 pub struct Accepted {
@@ -76,8 +87,14 @@ impl Refused {
 }
 
 /// Checks what came as a bearer token: form, signature and issuer, then the index, expiry,
-/// revocation, and the owner's present state.
-pub fn check(codec: &Codec, index: &Index, bearer: &[u8], now: Timestamp) -> Result<Accepted, Refused> {
+/// revocation, the owner's present state, and whether the token is for this.
+pub fn check(
+    codec: &Codec,
+    index: &Index,
+    bearer: &[u8],
+    scope: Scope,
+    now: Timestamp,
+) -> Result<Accepted, Refused> {
     let genuine = codec.read(bearer).map_err(|refusal| {
         Refused::anonymous(match refusal {
             NotGenuine::Malformed => Reason::Malformed,
@@ -85,19 +102,20 @@ pub fn check(codec: &Codec, index: &Index, bearer: &[u8], now: Timestamp) -> Res
         })
     })?;
     let (token, owner) = index.find(&genuine.hash()).ok_or(Refused::anonymous(Reason::Unknown))?;
-    match verdict(&token, &owner, now) {
+    match verdict(&token, &owner, scope, now) {
         None => Ok(Accepted { token, owner }),
         Some(reason) => Err(Refused { reason, token: Some((token.id, owner.id)) }),
     }
 }
 
-/// The rule itself: `None` if the token is good at `now`.
-pub fn verdict(token: &TokenState, owner: &OwnerState, now: Timestamp) -> Option<Reason> {
+/// The rule itself: `None` if the token is good for `scope` at `now`.
+pub fn verdict(token: &TokenState, owner: &OwnerState, scope: Scope, now: Timestamp) -> Option<Reason> {
     match Status::at(now, token.expires_at, token.revoked) {
         Status::Expired => Some(Reason::Expired),
         Status::Revoked => Some(Reason::Revoked),
         Status::Active if !owner.active => Some(Reason::Deactivated),
         Status::Active if scim_right_lost(token, owner) => Some(Reason::Forbidden),
+        Status::Active if token.scim_only && scope == Scope::Api => Some(Reason::ScimOnly),
         Status::Active => None,
     }
 }
@@ -140,14 +158,16 @@ mod tests {
 
     impl Setting {
         fn reason(&self) -> Option<Reason> {
-            check(&self.codec, &self.index, self.bearer.expose().as_bytes(), NOW).err().map(|r| r.reason)
+            check(&self.codec, &self.index, self.bearer.expose().as_bytes(), Scope::Any, NOW)
+                .err()
+                .map(|r| r.reason)
         }
     }
 
     #[test]
     fn a_good_token_is_accepted_with_its_owner() {
         let s = setting(GOOD, owner(7, Role::Manager));
-        let accepted = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), NOW).unwrap();
+        let accepted = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Any, NOW).unwrap();
         assert_eq!((accepted.token.id, accepted.owner.role), (TokenId(1), Role::Manager));
         assert_eq!(accepted.kind(), TokenKind::Personal);
     }
@@ -171,7 +191,7 @@ mod tests {
         let end = Timestamp::from_micros(NOW.micros() + 1);
         let s = setting(TokenState { expires_at: Some(end), ..GOOD }, owner(7, Role::Member));
         assert_eq!(s.reason(), None);
-        let at_end = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), end);
+        let at_end = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Any, end);
         assert_eq!(at_end.unwrap_err().reason, Reason::Expired);
     }
 
@@ -182,6 +202,11 @@ mod tests {
         assert_eq!(s.reason(), None);
         s.index.put_owner(owner(7, Role::Manager));
         assert_eq!(s.reason(), Some(Reason::Forbidden));
+        s.index.put_owner(owner(7, Role::Admin));
+        let for_the_api = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Api, NOW);
+        assert_eq!(for_the_api.unwrap_err().reason, Reason::ScimOnly);
+        let for_scim = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Scim, NOW);
+        assert!(for_scim.is_ok());
         let service = OwnerState { user_type: UserType::Service, ..owner(7, Role::Member) };
         s.index.put_owner(service);
         assert_eq!(s.reason(), None);
@@ -200,9 +225,9 @@ mod tests {
     #[test]
     fn a_refusal_names_the_token_only_where_it_is_genuine() {
         let s = setting(TokenState { revoked: true, ..GOOD }, owner(7, Role::Member));
-        let genuine = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), NOW).unwrap_err();
+        let genuine = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Any, NOW).unwrap_err();
         assert_eq!(genuine.token, Some((TokenId(1), UserId(7))));
-        let nonsense = check(&s.codec, &s.index, b"nonsense", NOW).unwrap_err();
+        let nonsense = check(&s.codec, &s.index, b"nonsense", Scope::Any, NOW).unwrap_err();
         assert_eq!(nonsense, Refused { reason: Reason::Malformed, token: None });
     }
 }

@@ -7,7 +7,7 @@ use tokenhouse_core::codec::Codec;
 use tokenhouse_core::keys::MasterKey;
 use tokenhouse_core::random::Random;
 use tokenhouse_core::rules::Rules;
-use tokenhouse_core::verdict::{self, Accepted, Reason, Refused};
+use tokenhouse_core::verdict::{self, Accepted, Reason, Refused, Scope};
 use tokenhouse_store::tokens::Entry;
 use tokenhouse_store::{Store, Writer, tokens, users};
 
@@ -104,7 +104,7 @@ impl App {
     /// Checks a bearer token by the one rule, counts it, and notes the use if it is good.
     pub fn check(&self, at: Checkpoint, bearer: &[u8], ip: std::net::IpAddr) -> Result<Accepted, Refused> {
         let now = self.clock.now();
-        let checked = verdict::check(&self.codec, self.feed.index(), bearer, now);
+        let checked = verdict::check(&self.codec, self.feed.index(), bearer, at.scope(), now);
         self.metrics.check(at, checked.as_ref().err().map(|refused| refused.reason));
         if let Ok(accepted) = &checked {
             self.usage.note(accepted.token.id, Use { at: now, ip });
@@ -124,7 +124,7 @@ impl App {
         };
         let owners = users::states(&mut writer, &[owner]).await?;
         let owner = owners.first().ok_or(Error::Unauthenticated(Some(Reason::Unknown)))?;
-        match verdict::verdict(&token, owner, writer.now()) {
+        match verdict::verdict(&token, owner, Scope::Any, writer.now()) {
             Some(reason) => Err(Error::Unauthenticated(Some(reason))),
             None if owner.role < call.caller.role => {
                 Err(Error::Forbidden("your role has just been lowered".into()))
@@ -134,8 +134,13 @@ impl App {
     }
 
     /// Begins a change that needs no caller.
+    ///
+    /// Waits until the index shows what was committed before: whoever finds here that there is nothing
+    /// left to do (revoked already, gone already) may say so at once, and it is in effect.
     pub async fn begin_unchecked(&self) -> Result<Writer, Error> {
-        Ok(self.store.begin(self.clock.now()).await?)
+        let writer = self.store.begin(&self.clock).await?;
+        self.feed.follow(writer.head().seq).await?;
+        Ok(writer)
     }
 
     /// Commits a change and returns when the index shows it, so that no check that starts after the

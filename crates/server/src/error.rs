@@ -52,8 +52,8 @@ pub enum Error {
     /// The gateway's upstream takes too long.
     #[error("the upstream did not answer in time")]
     UpstreamTooSlow,
-    /// The store can't be used at this moment; nothing was changed.
-    #[error("the store cannot be used at this moment; nothing was lost, try again")]
+    /// The store can't be used at this moment.
+    #[error("the store cannot be used at this moment; nothing that was acknowledged is lost, try again")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A fault of ours.
     #[error("something went wrong here")]
@@ -169,21 +169,12 @@ const fn describe(reason: Reason) -> &'static str {
 
 /// The `WWW-Authenticate` header (RFC 6750, section 3).
 pub fn challenge(reason: Option<Reason>) -> HeaderValue {
-    HeaderValue::from_static(match reason {
-        None => r#"Bearer realm="tokenhouse""#,
-        Some(Reason::Expired) => {
-            r#"Bearer realm="tokenhouse", error="invalid_token", error_description="the token has expired""#
-        }
-        Some(Reason::Revoked) => {
-            r#"Bearer realm="tokenhouse", error="invalid_token", error_description="the token has been revoked""#
-        }
-        Some(Reason::Deactivated) => {
-            r#"Bearer realm="tokenhouse", error="invalid_token", error_description="the token's owner has been deactivated""#
-        }
-        Some(Reason::Malformed | Reason::Unknown | Reason::Forbidden | Reason::ScimOnly) => {
-            r#"Bearer realm="tokenhouse", error="invalid_token", error_description="the token is not valid""#
-        }
-    })
+    const REALM: HeaderValue = HeaderValue::from_static(r#"Bearer realm="tokenhouse""#);
+    let Some(reason) = reason else { return REALM };
+    let description = describe(reason);
+    let told =
+        format!(r#"Bearer realm="tokenhouse", error="invalid_token", error_description="{description}""#);
+    HeaderValue::try_from(told).unwrap_or(REALM)
 }
 
 impl Problem {

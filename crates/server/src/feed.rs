@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tokenhouse_core::id::{TeamId, TokenId, UserId};
 use tokenhouse_core::index::Index;
@@ -24,6 +24,7 @@ pub struct Feed {
     applied: Mutex<i64>,
     /// The same number, to be read without waiting.
     shown: AtomicI64,
+    following: AtomicBool,
 }
 
 impl Feed {
@@ -53,7 +54,13 @@ impl Feed {
             }
         }
         drop(reader);
-        Ok(Self { store, index, applied: Mutex::new(head.seq), shown: AtomicI64::new(head.seq) })
+        Ok(Self {
+            store,
+            index,
+            applied: Mutex::new(head.seq),
+            shown: AtomicI64::new(head.seq),
+            following: AtomicBool::new(true),
+        })
     }
 
     /// The index that is kept.
@@ -82,14 +89,25 @@ impl Feed {
 
     /// Follows to the end of the log, whoever wrote it.
     pub async fn follow_all(&self) -> Result<(), Error> {
-        let (head, _) = audit::head(&mut *self.store.read().await?).await?;
+        let followed = self.follow_head().await;
+        self.following.store(followed.is_ok(), Ordering::Release);
+        followed
+    }
+
+    async fn follow_head(&self) -> Result<(), Error> {
+        let (head, _) = audit::head(&mut *self.store.follow().await?).await?;
         self.follow(head.seq).await
+    }
+
+    /// Whether the log could be followed when that was last tried.
+    pub fn is_following(&self) -> bool {
+        self.following.load(Ordering::Acquire)
     }
 
     /// Applies one page of changes: reads the present state of whatever they touched. State that is
     /// newer than the change does no harm, since its own change follows.
     async fn catch_up(&self, applied: i64) -> Result<i64, Error> {
-        let mut reader = self.store.read().await?;
+        let mut reader = self.store.follow().await?;
         let page = changes::since(&mut reader, applied, PAGE).await?;
         let mut touched = Touched::default();
         for change in &page {

@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokenhouse_core::verdict::Reason;
+use tokenhouse_core::verdict::{Reason, Scope};
 
 use crate::feed::Feed;
 use crate::usage::Usage;
@@ -28,6 +28,14 @@ pub enum Checkpoint {
 
 impl Checkpoint {
     const ALL: [Self; 4] = [Self::Api, Self::ForwardAuth, Self::Introspection, Self::Gateway];
+
+    /// What a token is wanted for there.
+    pub const fn scope(self) -> Scope {
+        match self {
+            Self::Api | Self::ForwardAuth | Self::Gateway => Scope::Api,
+            Self::Introspection => Scope::Any,
+        }
+    }
 
     const fn as_str(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
@@ -113,6 +114,11 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     let status = response.status();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.with_request_id(&id.0).write_into(&mut response);
+    }
+    if route.is_some() {
+        let headers = response.headers_mut();
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     app.metrics.answer(status.as_u16());
     let route = route.as_ref().map_or("gateway", MatchedPath::as_str);

@@ -95,7 +95,11 @@ impl Bound {
             background.spawn(listener::serve(metrics, None, router, Limits::default(), shutdown.clone()));
         }
         listener::serve(main, tls, router::router(Arc::clone(&app)), Limits::default(), shutdown).await;
-        background.join_all().await;
+        while let Some(ended) = background.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "background work ended early");
+            }
+        }
         flush(app).await;
     }
 }

@@ -98,7 +98,10 @@ impl Dialect {
                  PRAGMA foreign_keys = ON"
             }
             // A process that hangs in a transaction must not stop the others for good.
-            Self::Postgres => "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'",
+            Self::Postgres => {
+                "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'; \
+                 SET synchronous_commit = on"
+            }
         }
     }
 
@@ -110,14 +113,30 @@ impl Dialect {
         }
     }
 
-    /// Begins a transaction that writes and waits until no other one does. On PostgreSQL several
-    /// processes may write, and numbers of changes must be given out in the order of commits.
+    /// Begins a transaction that writes. On PostgreSQL several processes may write, and numbers of
+    /// changes must be given out in the order of commits, so [`Dialect::lock_writers`] comes next.
     pub(crate) const fn begin_write(self) -> &'static str {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",
-            Self::Postgres => {
-                "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(8390876171426886)"
-            }
+            Self::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        }
+    }
+
+    /// Waits, inside a transaction, until no other one writes.
+    pub(crate) const fn lock_writers(self) -> Option<&'static str> {
+        match self {
+            // Its `BEGIN IMMEDIATE` has done so.
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT pg_advisory_xact_lock(8390876171426886)"),
+        }
+    }
+
+    /// Gives 1 if this session is now the one that serves, 0 if another one is.
+    pub(crate) const fn claim(self) -> Option<&'static str> {
+        match self {
+            // Its file is locked.
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT pg_try_advisory_lock(8390876171426887)::INT::BIGINT"),
         }
     }
 

@@ -22,7 +22,7 @@ mod writer;
 pub use sqlx::AnyConnection as Connection;
 
 pub use error::{Cause, Error, What};
-pub use store::{Reader, Store};
+pub use store::{Claim, Reader, Store};
 pub use writer::Writer;
 
 /// A part of a longer list.

@@ -11,7 +11,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyPool, Connection as _, Transaction};
 use tokenhouse_core::audit::{Head, Seal};
-use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::clock::{Clock, Timestamp};
 use tokenhouse_core::keys::MasterKey;
 
 use crate::dialect::{Dialect, Location};
@@ -30,10 +30,17 @@ pub struct Store {
     /// One connection: whoever has it writes, the others wait in line.
     writers: AnyPool,
     readers: AnyPool,
+    /// One connection for whoever follows the log: it never waits behind people who read.
+    followers: AnyPool,
     pub(crate) seal: Seal,
     /// Keeps other processes away from a SQLite file.
     lock: Option<Arc<File>>,
+    options: AnyConnectOptions,
 }
+
+/// Keeps other servers away from a PostgreSQL store, see [`Store::claim`].
+#[derive(Debug)]
+pub struct Claim(#[allow(dead_code, reason = "ends with its connection")] Option<Connection>);
 
 /// A connection to read with. Goes back to the store when dropped.
 #[derive(Debug)]
@@ -77,7 +84,8 @@ impl Store {
         let writers = pool(1, &options, dialect.writer_setup()).await?;
         dialect.migrator().run(&writers).await?;
         let readers = pool(READERS, &options, dialect.reader_setup()).await?;
-        let store = Self { dialect, writers, readers, seal: Seal::new(master), lock };
+        let followers = pool(1, &options, dialect.reader_setup()).await?;
+        let store = Self { dialect, writers, readers, followers, seal: Seal::new(master), lock, options };
         store.begin_empty(master, now).await?;
         Ok(store)
     }
@@ -103,18 +111,40 @@ impl Store {
         Ok(Reader(self.readers.acquire().await?))
     }
 
-    /// Waits for its turn and begins a write transaction at the instant `now`.
+    /// The connection to follow the log with.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it doesn't become free within 10 seconds.
+    pub async fn follow(&self) -> Result<Reader, Error> {
+        Ok(Reader(self.followers.acquire().await?))
+    }
+
+    /// Makes this process the only server of a PostgreSQL store until the claim is dropped. Servers
+    /// don't hear of each other's changes yet, so two of them would let revoked tokens pass. A SQLite
+    /// store belongs to one process anyway.
+    ///
+    /// # Errors
+    /// [`Error::Held`] if another server has claimed it.
+    pub async fn claim(&self) -> Result<Claim, Error> {
+        let Some(statement) = self.dialect.claim() else { return Ok(Claim(None)) };
+        let mut connection = Connection::connect_with(&self.options).await?;
+        let claimed: i64 = sqlx::query_scalar(statement).fetch_one(&mut connection).await?;
+        if claimed == 1 { Ok(Claim(Some(connection))) } else { Err(Error::Held) }
+    }
+
+    /// Waits for its turn and begins a write transaction, at the instant that the clock shows then.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if its turn doesn't come within 10 seconds; [`Error::Corrupt`] if
     /// the head of the audit trail is not the one that was sealed.
-    pub async fn begin(&self, now: Timestamp) -> Result<Writer, Error> {
-        Writer::begin(self, now).await
+    pub async fn begin(&self, clock: &Clock) -> Result<Writer, Error> {
+        Writer::begin(self, clock).await
     }
 
     /// Closes all connections, also those of clones, and lets a SQLite file go.
     pub async fn close(self) {
         self.readers.close().await;
+        self.followers.close().await;
         self.writers.close().await;
         if let Some(lock) = self.lock {
             // If it fails, the lock goes with the last clone.
@@ -129,7 +159,12 @@ impl Store {
 
     /// Waits for its turn and begins a transaction that writes.
     pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Any>, Error> {
-        Ok(self.writers.begin_with(self.dialect.begin_write()).await?)
+        let mut transaction = self.writers.begin_with(self.dialect.begin_write()).await?;
+        // A statement of its own: if it fails, the transaction is there to be rolled back.
+        if let Some(lock) = self.dialect.lock_writers() {
+            sqlx::query(lock).execute(&mut *transaction).await?;
+        }
+        Ok(transaction)
     }
 
     /// Begins a transaction in which every statement sees the same moment.
@@ -181,15 +216,15 @@ fn make_and_lock(path: &Path) -> Result<File, Error> {
         let mut options = OpenOptions::new();
         options.create(true).append(true).mode(0o600).open(path).map_err(file_error(path))
     };
-    let mut lock_path = path.as_os_str().to_owned();
+    // Made before it is locked, so that however it is named, the lock has one name.
+    open(path)?;
+    let mut lock_path = path.canonicalize().map_err(file_error(path))?.into_os_string();
     lock_path.push(".lock");
     let lock_path = PathBuf::from(lock_path);
     let lock = open(&lock_path)?;
     match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(Error::Held),
-        Err(TryLockError::Error(source)) => return Err(Error::File { path: lock_path, source }),
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::Held),
+        Err(TryLockError::Error(source)) => Err(Error::File { path: lock_path, source }),
     }
-    open(path)?;
-    Ok(lock)
 }

@@ -16,13 +16,16 @@ use crate::{Connection, Error, Writer};
 /// Selects tokens with their owners; ends within a `WHERE`.
 macro_rules! select {
     ($rest:literal) => {
+        select!(even deleted concat!("t.deleted_at IS NULL AND ", $rest))
+    };
+    (even deleted $rest:expr) => {
         concat!(
             "SELECT t.id, t.name, t.hash, t.scim_only, t.created_at, t.created_by, t.expires_at, \
-             t.revoked_at, t.parent_id, t.rotates, t.last_used_at, t.last_used_ip, \
+             t.revoked_at, t.deleted_at, t.parent_id, t.rotates, t.last_used_at, t.last_used_ip, \
              (SELECT max(s.id) FROM tokens s WHERE s.rotates = t.id AND s.deleted_at IS NULL) AS rotated_by, \
              o.id AS owner_id, o.user_id, o.user_name, o.email, o.name AS owner_name, o.role, o.user_type, \
              o.deleted_at AS owner_deleted_at, o.removed_at AS owner_removed_at \
-             FROM tokens t JOIN users o ON o.id = t.owner_id WHERE t.deleted_at IS NULL AND ",
+             FROM tokens t JOIN users o ON o.id = t.owner_id WHERE ",
             $rest
         )
     };
@@ -70,6 +73,8 @@ pub struct Token {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked, if it is.
     pub revoked_at: Option<Timestamp>,
+    /// When it was deleted; set only where deleted tokens are asked for.
+    pub deleted_at: Option<Timestamp>,
     /// The token it was made with.
     pub parent_id: Option<TokenId>,
     /// The token it succeeds.
@@ -130,6 +135,7 @@ impl FromRow<'_, AnyRow> for Token {
             created_by: UserId(row.try_get("created_by")?),
             expires_at: sql::optional_time(row, "expires_at")?,
             revoked_at: sql::optional_time(row, "revoked_at")?,
+            deleted_at: sql::optional_time(row, "deleted_at")?,
             parent_id: token_id("parent_id")?,
             rotates: token_id("rotates")?,
             rotated_by: token_id("rotated_by")?,
@@ -181,6 +187,11 @@ pub async fn insert(w: &mut Writer, new: &NewToken<'_>) -> Result<TokenId, Error
 /// One token.
 pub async fn find(c: &mut Connection, id: TokenId) -> Result<Option<Token>, Error> {
     Ok(sqlx::query_as(select!("t.id = $1")).bind(id.0).fetch_optional(c).await?)
+}
+
+/// One token, also if it is deleted: for the lineage that runs through it.
+pub async fn find_even_deleted(c: &mut Connection, id: TokenId) -> Result<Option<Token>, Error> {
+    Ok(sqlx::query_as(select!(even deleted "t.id = $1")).bind(id.0).fetch_optional(c).await?)
 }
 
 /// The token with this keyed hash.

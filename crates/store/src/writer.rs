@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 use tokenhouse_core::audit::{Head, Seal};
-use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::clock::{Clock, Timestamp};
 
 use crate::audit::Draft;
 use crate::sql::Query;
@@ -39,7 +39,7 @@ impl DerefMut for Writer {
 }
 
 impl Writer {
-    pub(crate) async fn begin(store: &Store, now: Timestamp) -> Result<Self, Error> {
+    pub(crate) async fn begin(store: &Store, clock: &Clock) -> Result<Self, Error> {
         let mut transaction = store.begin_write().await?;
         let (head, mac) = audit::head(&mut transaction).await?;
         // A head that somebody set back must not be sealed again by the next record.
@@ -49,7 +49,13 @@ impl Writer {
             ));
         }
         let seal = store.seal.clone();
-        Ok(Self { transaction, now, seal, head, recorded: false, broken: false })
+        Ok(Self { transaction, now: clock.now(), seal, head, recorded: false, broken: false })
+    }
+
+    /// The head of the audit trail: before the first record of this transaction, the newest that is
+    /// committed.
+    pub fn head(&self) -> Head {
+        self.head
     }
 
     /// The instant of the transaction.

@@ -93,7 +93,7 @@ pub struct TokenOwner {
 }
 
 /// A token that has just been made. The secret is shown here and never again.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub struct NewToken {
     #[serde(flatten)]
     token: Token,

@@ -86,7 +86,7 @@ impl From<stored::User> for User {
 }
 
 /// An account that has just been made.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub struct NewUser {
     #[serde(flatten)]
     user: User,

@@ -126,9 +126,11 @@ pub fn authenticate(parts: &Parts, app: &App, at: Checkpoint) -> Result<(Accepte
         .and_then(|token| app.check(at, token, origin.ip).map_err(|refused| Some(refused.reason)));
     match checked {
         Ok(accepted) => Ok((accepted, origin)),
-        // Good in itself, but its owner has lost the right it needs.
-        Err(Some(reason @ (Reason::Forbidden | Reason::ScimOnly))) => {
-            tracing::debug!(reason = reason.as_str(), "refused");
+        // Good in itself, but not for this.
+        Err(Some(Reason::ScimOnly)) => {
+            Err(Error::Forbidden("a SCIM token opens the SCIM endpoints and nothing else".into()))
+        }
+        Err(Some(Reason::Forbidden)) => {
             Err(Error::Forbidden("a SCIM token works only while its owner is an Admin".into()))
         }
         Err(reason) => {
@@ -143,9 +145,6 @@ pub fn authenticate(parts: &Parts, app: &App, at: Checkpoint) -> Result<(Accepte
 /// An ordinary token of our own API: any role, but not a SCIM token.
 fn ordinary(parts: &Parts, app: &App) -> Result<Call, Error> {
     let (accepted, origin) = authenticate(parts, app, Checkpoint::Api)?;
-    if accepted.token.scim_only {
-        return Err(Error::Forbidden("a SCIM token opens the SCIM endpoints and nothing else".into()));
-    }
     Ok(Call::with_token(accepted.owner, accepted.token.id, origin))
 }
 

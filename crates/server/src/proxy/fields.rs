@@ -11,6 +11,20 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// Fields by which some upstreams take another method or path than those of the request line, which
+/// are the ones that were checked.
+const OVERRIDES: [&str; 9] = [
+    "x-forwarded-method",
+    "x-forwarded-uri",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-method",
+    "x-original-uri",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
 /// How the names of identity fields begin.
 const IDENTITY: &str = "x-auth-";
 
@@ -97,14 +111,16 @@ pub(super) fn host(authority: &Authority) -> Option<HeaderValue> {
 
 /// Whether only the gateway may set the field. Programs that get fields as variables, as in CGI,
 /// read `X_Auth_User` like `X-Auth-User`; so it is one name here too, as with any other punctuation.
-fn is_ours(name: &str) -> bool {
+pub(super) fn is_ours(name: &str) -> bool {
     let folded = || name.bytes().map(|byte| if byte.is_ascii_alphanumeric() { byte } else { b'-' });
     let respelled = |field: &HeaderName| name != field.as_str() && folded().eq(field.as_str().bytes());
     folded().take(IDENTITY.len()).eq(IDENTITY.bytes())
+        || OVERRIDES.iter().any(|field| folded().eq(field.bytes()))
         || [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO].iter().any(respelled)
 }
 
-fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
+/// Takes out the fields with these names.
+pub(super) fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
     let names: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name.as_str())).cloned().collect();
     for name in names {
         headers.remove(name);

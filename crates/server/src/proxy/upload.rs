@@ -9,6 +9,8 @@ use axum::body::{Body, Bytes};
 use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::fields;
+
 /// How far a request has come.
 pub(super) struct Progress {
     last: Mutex<Instant>,
@@ -51,7 +53,13 @@ impl hyper::body::Body for Upload {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
+        let mut frame = Pin::new(&mut self.body).poll_frame(context);
+        // Some upstreams read trailers like headers.
+        if let Poll::Ready(Some(Ok(frame))) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            fields::remove(trailers, fields::is_ours);
+        }
         if let Poll::Ready(frame) = &frame {
             *self.progress.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             self.progress.broke.fetch_or(matches!(frame, Some(Err(_))), Ordering::Relaxed);

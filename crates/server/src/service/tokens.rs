@@ -206,8 +206,13 @@ fn with_latest_use(app: &App, token: &mut Token) {
 }
 
 async fn find(connection: &mut Connection, call: &Call, id: TokenId) -> Result<Token, Error> {
+    visible(call, tokens::find(connection, id).await?)
+}
+
+/// The token, if there is one and the caller may know of it.
+fn visible(call: &Call, found: Option<Token>) -> Result<Token, Error> {
     let hidden = "there is no such token";
-    let token = tokens::find(connection, id).await?.ok_or_else(|| Error::NotFound(hidden.into()))?;
+    let token = found.ok_or_else(|| Error::NotFound(hidden.into()))?;
     require(call.caller.access_token(kind(&token), token.owner.id), hidden, hidden)?;
     Ok(token)
 }
@@ -224,22 +229,30 @@ pub fn status(token: &Token, now: Timestamp) -> Status {
 
 /// Revokes a token, and with `descendants` every token that was made with it or with one of those,
 /// whoever owns them. What is revoked already stays as it is.
+///
+/// With `descendants` the token may be deleted already: a thief who deletes the stolen token must not
+/// thereby save what they made with it.
 pub async fn revoke(app: &App, call: &Call, id: TokenId, descendants: bool) -> Result<Token, Error> {
     let mut writer = app.begin(call).await?;
-    let token = find(&mut writer, call, id).await?;
-    let mut doomed = vec![token];
-    if descendants {
-        doomed.extend(tokens::descendants(&mut writer, id).await?);
+    if !descendants {
+        let token = find(&mut writer, call, id).await?;
+        revoke_all(app, call, writer, &[token]).await?;
+        return one(app, call, id).await;
     }
+    let mut doomed = vec![visible(call, tokens::find_even_deleted(&mut writer, id).await?)?];
+    doomed.extend(tokens::descendants(&mut writer, id).await?);
     revoke_all(app, call, writer, &doomed).await?;
-    one(app, call, id).await
+    let mut token = visible(call, tokens::find_even_deleted(&mut *app.store.read().await?, id).await?)?;
+    with_latest_use(app, &mut token);
+    Ok(token)
 }
 
 /// Revokes those that aren't; commits only if there were any. Answers how many.
 async fn revoke_all(app: &App, call: &Call, mut writer: Writer, doomed: &[Token]) -> Result<usize, Error> {
     let now = writer.now();
     let mut revoked = 0;
-    for token in doomed.iter().filter(|token| token.revoked_at.is_none()) {
+    let alive = |token: &&Token| token.revoked_at.is_none() && token.deleted_at.is_none();
+    for token in doomed.iter().filter(alive) {
         tokens::set_revoked(&mut writer, token.id, Some(now)).await?;
         let changes = Changes::default().note("active", true, false);
         writer.record(call.draft(Action::TokenRevoked, token.id.0, &token.name, changes.0)).await?;

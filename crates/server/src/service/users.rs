@@ -42,7 +42,6 @@ pub struct Wanted<'a> {
 }
 
 /// A new account and, for a person, the link by which they choose a password.
-#[derive(Debug)]
 pub struct Created {
     /// The account.
     pub user: User,

@@ -51,9 +51,6 @@ fn check(app: &App, parts: &http::request::Parts) -> Result<Accepted, Refusal> {
         Reason::Forbidden | Reason::ScimOnly => Refusal::Forbidden,
         reason => Refusal::Unauthenticated(Some(reason)),
     })?;
-    if accepted.token.scim_only {
-        return Err(Refusal::Forbidden);
-    }
     let original = original(&parts.headers).map_err(|problem| {
         tracing::warn!(%problem, "forward-auth refused: the proxy in front is not set up right");
         Refusal::Forbidden
@@ -110,11 +107,14 @@ fn original(headers: &HeaderMap) -> Result<Original<'_>, OriginalRefused> {
 
 fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, OriginalRefused> {
     let mut values = headers.get_all(name).iter();
-    // A proxy clears a header by sending it empty.
-    let Some(value) = values.next().filter(|value| !value.is_empty()) else { return Ok(None) };
+    let Some(value) = values.next() else { return Ok(None) };
     let repeated = OriginalRefused::Repeated(name);
     if values.next().is_some() {
         return Err(repeated);
+    }
+    // A proxy clears a header by sending it empty.
+    if value.is_empty() {
+        return Ok(None);
     }
     std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| repeated)
 }
@@ -190,6 +190,15 @@ mod tests {
             (
                 &[("x-original-method", "GET"), ("x-original-uri", "/a"), ("x-original-uri", "/a")],
                 Repeated("x-original-uri"),
+            ),
+            (
+                &[
+                    ("x-forwarded-uri", ""),
+                    ("x-forwarded-uri", "/admin"),
+                    ("x-original-method", "GET"),
+                    ("x-original-uri", "/public"),
+                ],
+                Repeated("x-forwarded-uri"),
             ),
         ] {
             assert_eq!(outcome(sent), Err(problem), "{sent:?}");

@@ -34,7 +34,7 @@ const RESERVED: [&[&str]; 24] = [
     &["api", "teams"],
     &["api", "user-tokens"],
     &["api", "users"],
-    &[".well-known", "jwks.json"],
+    &[".well-known"],
     &["assets"],
     &["forward-auth"],
     &["healthz"],
@@ -56,9 +56,6 @@ pub async fn gateway(State(app): State<Arc<App>>, request: Request) -> Result<Re
     let Some(proxy) = &app.proxy else { return Err(nothing_here()) };
     let (parts, body) = request.into_parts();
     let (accepted, origin) = guard::authenticate(&parts, &app, Checkpoint::Gateway)?;
-    if accepted.token.scim_only {
-        return Err(Error::Forbidden("a SCIM token opens the SCIM endpoints and nothing else".into()));
-    }
     let path = path.map_err(|problem| Error::BadRequest(problem.to_string()))?;
     let least = app.rules.least_role(parts.method.as_str(), &path);
     if accepted.owner.role < least {

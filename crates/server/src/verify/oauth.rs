@@ -148,6 +148,7 @@ pub async fn revoke(
 
 /// The key that checks the gateway's assertions
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "Checking tokens", responses((status = 200, body = KeySet)))]
-pub async fn key_set(State(app): State<Arc<App>>) -> axum::Json<KeySet> {
-    axum::Json(app.assertion.key_set())
+pub async fn key_set(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let lifetime = HeaderValue::from_static("max-age=300");
+    ([(header::CACHE_CONTROL, lifetime)], axum::Json(app.assertion.key_set()))
 }

@@ -34,6 +34,7 @@ mod forward_auth;
 mod lifecycle;
 mod openapi;
 mod permissions;
+mod promises;
 
 /// Makes a personal token.
 async fn generate(server: &TestServer, with: &Bearer, name: &str, days: Option<i64>) -> Answer {

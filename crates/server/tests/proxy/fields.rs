@@ -100,6 +100,17 @@ async fn the_upstream_is_told_who_asks_and_clients_can_not_say_it() {
 }
 
 #[tokio::test]
+async fn what_would_replace_method_or_path_is_not_forwarded() {
+    let overrides = "X-HTTP-Method-Override: DELETE\r\nX_HTTP_Method_Override: DELETE\r\nX-HTTP-Method: DELETE\r\n\
+                     X-Method-Override: DELETE\r\nX-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\n\
+                     X-Forwarded-Uri: /admin\r\nX-Original-Method: DELETE\r\n";
+    let head = forwarded("POST /query", overrides).await;
+    for value in ["DELETE", "/admin"] {
+        assert!(!head.contains(value), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn connection_can_not_remove_what_the_gateway_says() {
     let attack = "Connection: x-auth-user, X-Auth-Role, x-forwarded-for, x-forwarded-proto, host\r\n";
     let head = forwarded("GET /", attack).await;

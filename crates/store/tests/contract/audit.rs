@@ -2,7 +2,7 @@
 
 use serde_json::Map;
 use tokenhouse_core::audit::{Action, Actor, Broken, Head, Record, Via};
-use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::clock::{Clock, Timestamp};
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::people::UserType;
 use tokenhouse_store::audit::{AuditFilter, Day, Draft, Insights, StoredRecord};
@@ -25,7 +25,7 @@ on_both!(
 
 /// Writes these records in one transaction.
 async fn write(s: &Setting, at: Timestamp, drafts: Vec<Draft>) -> Head {
-    let mut w = s.store.begin(at).await.unwrap();
+    let mut w = s.store.begin(&Clock::turned(at)).await.unwrap();
     for draft in drafts {
         w.record(draft).await.unwrap();
     }
@@ -156,7 +156,7 @@ async fn a_head_that_was_set_back_is_found_and_never_sealed_again(s: Setting) {
     )
     .await;
     assert_eq!(verify(&s, None).await, Err(Broken::SealBroken(1)));
-    assert!(matches!(s.store.begin(NOW).await, Err(Error::Corrupt(_))));
+    assert!(matches!(s.store.begin(&Clock::turned(NOW)).await, Err(Error::Corrupt(_))));
     assert_eq!(verify(&s, None).await, Err(Broken::SealBroken(1)));
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use sqlx::AssertSqlSafe;
+use tokenhouse_core::clock::Clock;
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::keys::MasterKey;
 use tokenhouse_core::random::Random;
@@ -83,7 +84,7 @@ async fn a_schema_that_was_meddled_with_is_refused(s: Setting) {
 
 async fn a_lost_head_is_told(s: Setting) {
     s.execute("DELETE FROM audit_head").await;
-    assert!(matches!(s.store.begin(NOW).await, Err(Error::Corrupt(_))));
+    assert!(matches!(s.store.begin(&Clock::turned(NOW)).await, Err(Error::Corrupt(_))));
     assert!(matches!(audit::verify(&s.store, None).await, Err(Error::Corrupt(_))));
 }
 
@@ -106,7 +107,7 @@ async fn folder_and_file_are_for_nobody_else() {
     assert!(!Store::exists(&url).await.unwrap());
     assert!(!file.exists());
     let store = open(&url).await.unwrap();
-    store.begin(NOW).await.unwrap();
+    store.begin(&Clock::turned(NOW)).await.unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&folder.path().join("a")), mode(&folder.path().join("a/b"))), (0o700, 0o700));
     for ending in ["", "-wal", "-shm", ".lock"] {
@@ -206,6 +207,36 @@ async fn is_brought_up_to_date(url: &str, dump: &str) {
     let token = tokens::personal(&mut c, ada.id).await.unwrap().pop().unwrap();
     assert_eq!((token.name.as_str(), token.revoked_at), ("1", None));
     drop(c);
-    let mut w = store.begin(NOW).await.unwrap();
+    let mut w = store.begin(&Clock::turned(NOW)).await.unwrap();
     assert!(teams::insert(&mut w, &name("More"), None).await.unwrap() > PUBLIC);
+}
+
+#[tokio::test]
+async fn one_server_at_a_time_claims_a_postgres_store() {
+    let s = Setting::postgres().await;
+    let other = open(&s.url).await.unwrap();
+    let claim = s.store.claim().await.unwrap();
+    assert!(matches!(other.claim().await, Err(Error::Held)));
+    // The command line works beside it.
+    drop(other.begin(&Clock::turned(NOW)).await.unwrap());
+    drop(claim);
+}
+
+#[tokio::test]
+async fn a_writer_that_waited_in_vain_does_not_spoil_the_next_on_postgres() {
+    let s = Setting::postgres().await;
+    let other = open(&s.url).await.unwrap();
+    let held = other.begin(&Clock::turned(NOW)).await.unwrap();
+    assert!(matches!(s.store.begin(&Clock::turned(NOW)).await, Err(Error::Unavailable(_))));
+    drop(held);
+    drop(s.store.begin(&Clock::turned(NOW)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_file_has_one_lock_by_whatever_name() {
+    let s = Setting::sqlite().await;
+    let link = s.file().unwrap().with_file_name("link.db");
+    std::os::unix::fs::symlink(s.file().unwrap(), &link).unwrap();
+    let opened = open(&format!("sqlite://{}", link.display())).await;
+    assert!(matches!(opened, Err(Error::Held)));
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
 use tempfile::TempDir;
 use tokenhouse_core::audit::{Action, Actor, Entity, Via};
-use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::clock::{Clock, Timestamp};
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::keys::MasterKey;
 use tokenhouse_core::people::{Name, Role, UserType};
@@ -127,7 +127,7 @@ impl Setting {
     }
 
     pub(crate) async fn begin(&self) -> Writer {
-        self.store.begin(NOW).await.unwrap()
+        self.store.begin(&Clock::turned(NOW)).await.unwrap()
     }
 
     /// Changes something, with a record.

@@ -53,6 +53,7 @@ async fn a_token_is_read_as_it_was_stored(s: Setting) {
         created_by: bob,
         expires_at: Some(NOW.plus_days(30)),
         revoked_at: None,
+        deleted_at: None,
         parent_id: Some(parent),
         rotates: Some(parent),
         rotated_by: None,

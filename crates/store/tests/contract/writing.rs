@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::future::ready;
 
 use tokenhouse_core::audit::Action;
+use tokenhouse_core::clock::Clock;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_store::{Connection, Error, What, audit, changes, tokens, users};
 
@@ -85,7 +86,7 @@ async fn of_50_who_want_one_name_one_gets_it(s: Setting) {
         .map(|number| {
             let store = s.store.clone();
             tokio::spawn(async move {
-                let mut w = store.begin(NOW).await?;
+                let mut w = store.begin(&Clock::turned(NOW)).await?;
                 let id = tokens::insert(&mut w, &token(ada, &name("ci"), number)).await?;
                 w.record(draft(Action::TokenGenerated, id.0)).await?;
                 w.commit().await
@@ -110,7 +111,7 @@ async fn parallel_writers_leave_no_gap(s: Setting) {
         .map(|number| {
             let store = if number % 2 == 0 { s.store.clone() } else { other.clone() };
             tokio::spawn(async move {
-                let mut w = store.begin(NOW).await.unwrap();
+                let mut w = store.begin(&Clock::turned(NOW)).await.unwrap();
                 let seq = w.record(draft(Action::TokenRevoked, number)).await.unwrap();
                 if number % 5 == 0 {
                     return None;
@@ -141,7 +142,7 @@ async fn a_locked_sqlite_file_is_unavailable() {
     let s = Setting::sqlite().await;
     let mut raw = s.raw().await;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
-    assert!(matches!(s.store.begin(NOW).await, Err(Error::Unavailable(_))));
+    assert!(matches!(s.store.begin(&Clock::turned(NOW)).await, Err(Error::Unavailable(_))));
     assert!(audit::head(&mut *s.read().await).await.is_ok());
     sqlx::query("ROLLBACK").execute(&mut raw).await.unwrap();
     s.human("ada").await;
