@@ -34,7 +34,7 @@ const RESERVED: [&[&str]; 24] = [
     &["api", "teams"],
     &["api", "user-tokens"],
     &["api", "users"],
-    &[".well-known", "jwks.json"],
+    &[".well-known"],
     &["assets"],
     &["forward-auth"],
     &["healthz"],
