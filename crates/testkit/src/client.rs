@@ -79,6 +79,9 @@ impl Client {
     }
 
     /// POST of a form with these fields.
+    ///
+    /// # Panics
+    /// If there is no answer.
     pub async fn post_form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let encoded = reqwest::Url::parse_with_params("http://form/", fields).expect("a form");
         let body = encoded.query().unwrap_or_default().to_owned();

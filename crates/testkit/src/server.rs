@@ -9,6 +9,8 @@ use tempfile::TempDir;
 use tokenhouse::app::App;
 use tokenhouse::auth::guard::Call;
 use tokenhouse::config::{Config, StoreUrl};
+use tokenhouse::listener::{self, Limits};
+use tokenhouse::router;
 use tokenhouse::run::Bound;
 use tokenhouse::service::{tokens, users};
 use tokenhouse_core::clock::{Clock, Timestamp};
@@ -17,6 +19,7 @@ use tokenhouse_core::keys::MasterKey;
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::policy::Caller;
 use tokenhouse_core::random::Random;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -187,6 +190,24 @@ impl TestServer {
         self.app.store.clone().close().await;
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a folder"));
         Self::run(self.app.config.clone(), self.clock.clone(), self.app.random.clone(), folder).await
+    }
+
+    /// The same, stopped and served again without the work in the background, so that nothing happens
+    /// but what is asked for.
+    ///
+    /// # Panics
+    /// If it doesn't stop or can't listen.
+    pub async fn without_background(mut self) -> Self {
+        self.stop.cancel();
+        (&mut self.serving).await.expect("it stops");
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        self.address = listener.local_addr().expect("a bound address");
+        self.client = Client::new(self.address);
+        self.stop = CancellationToken::new();
+        let router = router::router(Arc::clone(&self.app));
+        self.serving =
+            tokio::spawn(listener::serve(listener, None, router, Limits::default(), self.stop.clone()));
+        self
     }
 
     /// A client without a token.

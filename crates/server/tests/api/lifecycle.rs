@@ -348,8 +348,8 @@ async fn rule_10_a_revoke_takes_all_descendants_along(server: TestServer) {
     for made in [&own, &bots, &pipelines, &last] {
         assert!(!is_accepted(&server, &made.bearer()).await, "{made}");
     }
-    let both = json!({ "revoke": false, "descendants": true });
-    let refused = server.as_(safe).put(&format!("/api/user-tokens/{}", stolen.id()), &both).await;
+    let change = json!({ "revoke": false, "descendants": true });
+    let refused = server.as_(safe).put(&format!("/api/user-tokens/{}", stolen.id()), &change).await;
     assert_eq!(refused.wrong_fields(), ["descendants"]);
 }
 

@@ -28,13 +28,21 @@ macro_rules! on_both_databases {
         }
     };
 }
+mod activity;
 mod bad_input;
 mod concurrency;
+mod errors;
 mod forward_auth;
+mod gateway;
+mod last_used;
 mod lifecycle;
+mod oauth;
 mod openapi;
+mod people;
 mod permissions;
 mod promises;
+mod statements;
+mod teams;
 
 /// Makes a personal token.
 async fn generate(server: &TestServer, with: &Bearer, name: &str, days: Option<i64>) -> Answer {

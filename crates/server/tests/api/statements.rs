@@ -1,0 +1,105 @@
+//! Checking tokens does no work in the database.
+
+use std::cell::Cell;
+use std::sync::Once;
+
+use axum::Router;
+use http::StatusCode;
+use serde_json::json;
+use tokenhouse_core::people::Role;
+use tokenhouse_testkit::server::{Bearer, Database, TestServer};
+use tokio::net::TcpListener;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+
+thread_local! {
+    /// How many statements sqlx has reported on this thread.
+    static STATEMENTS: Cell<usize> = const { Cell::new(0) };
+}
+
+fn statements() -> usize {
+    STATEMENTS.get()
+}
+
+struct Counter;
+
+impl<S: tracing::Subscriber> Layer<S> for Counter {
+    fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
+        STATEMENTS.set(STATEMENTS.get() + 1);
+    }
+}
+
+/// Counts from now on. For the whole process: a subscriber of one thread misses what other threads
+/// have come across before.
+fn count_statements() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        let counter = Counter.with_filter(filter_fn(|metadata| metadata.target() == "sqlx::query"));
+        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(counter)).unwrap();
+    });
+}
+
+/// Every way of checking, good tokens and bad ones. Answers how many checks there were.
+async fn check_all(server: &TestServer, token: &Bearer) -> usize {
+    let garbage = Bearer::new("garbage");
+    let mut checks = 0;
+    for (token, statuses) in [(token, [200, 299, 200]), (&garbage, [401, 401, 401])] {
+        for _ in 0..20 {
+            let asked = super::forward_auth(server, token, "GET").await;
+            asked.expect(statuses[0]);
+            server.as_(token).get("/orders").await.expect(statuses[1]);
+            for presented in [token, &garbage] {
+                let form = [("token", presented.expose())];
+                server.as_(token).post_form("/oauth/introspect", &form).await.expect(statuses[2]);
+                checks += 1;
+            }
+            checks += 2;
+        }
+    }
+    checks
+}
+
+async fn in_front_of_an_upstream(database: Database) -> TestServer {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let router = Router::new().fallback(|| async { StatusCode::from_u16(299).unwrap() });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let builder = TestServer::builder().on(database);
+    builder.configured(|config| config.gateway.upstream = Some(uri)).start().await
+}
+
+/// On PostgreSQL, whose driver works on the thread of the test: the counter of this thread sees
+/// no other test's statements.
+#[tokio::test]
+async fn no_statement_is_sent_for_a_check() {
+    count_statements();
+    let server = in_front_of_an_upstream(Database::Postgres).await;
+    let server = server.without_background().await;
+    let manager = server.person("Max", Role::Manager).await;
+    let before = statements();
+    server.as_(&manager.token).post("/api/user-tokens", &json!({ "name": "x" })).await.expect(201);
+    assert!(statements() > before, "the counter counts");
+    let before = statements();
+    assert_eq!(check_all(&server, &manager.token).await, 160);
+    assert_eq!(statements(), before);
+}
+
+/// With no database at all, checks go on.
+async fn checks_need_no_database(database: Database) {
+    let server = in_front_of_an_upstream(database).await;
+    let manager = server.person("Max", Role::Manager).await;
+    server.app.store.clone().close().await;
+    server.as_(&manager.token).get("/api/users/me").await.problem(503);
+    check_all(&server, &manager.token).await;
+}
+
+#[tokio::test]
+async fn checks_need_no_database_on_sqlite() {
+    checks_need_no_database(Database::Sqlite).await;
+}
+
+#[tokio::test]
+async fn checks_need_no_database_on_postgres() {
+    checks_need_no_database(Database::Postgres).await;
+}
