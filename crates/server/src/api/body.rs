@@ -139,14 +139,15 @@ fn without_position(error: &serde_json::Error) -> String {
     message.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
-/// The field that is wrong: where serde was, or, for a missing, doubled or unknown one, the name
+/// The field of the body that is wrong: the one that serde was in, or, for a missing, doubled or unknown one, the name
 /// that serde puts between backticks.
 fn wrong_field(path: &str, message: &str) -> Error {
     let named = ["missing", "duplicate", "unknown"].iter().find_map(|what| {
         let rest = message.strip_prefix(what)?.strip_prefix(" field `")?;
         rest.rsplit_once("`, expected ").map(|(name, _)| name).or(rest.strip_suffix('`'))
     });
-    Error::field(named.unwrap_or(path), told(message))
+    let field = path.split(['.', '[']).next().unwrap_or_default();
+    Error::field(named.unwrap_or(field), told(message))
 }
 
 /// The message without what was sent: it may be a secret in the wrong place.
@@ -198,7 +199,7 @@ mod tests {
             (r#"{"name":"a","days":1.0}"#, 422, "days"),
             (r#"{"name":"a","days":"1"}"#, 422, "days"),
             (r#"{"name":"a","days":99999999999999999999}"#, 422, "days"),
-            (r#"{"name":"a","members":[1,"x"]}"#, 422, "members[1]"),
+            (r#"{"name":"a","members":[1,"x"]}"#, 422, "members"),
             (r#"{"name":"a","typo":1}"#, 422, "typo"),
             (r#"{"name":"a","name":"b"}"#, 422, "name"),
         ] {
