@@ -1,10 +1,10 @@
 //! Accepts connections and serves HTTP/1.1 and HTTP/2 on them, within [`Limits`].
 //!
 //! hyper has one timer for the header of a request and for the wait before it, and none for an idle
-//! HTTP/2 connection; so both are told apart here, by the [`pulse`] of a connection.
+//! HTTP/2 connection; so both are told apart here, by the activity of a connection.
 
+mod activity;
 mod body;
-mod pulse;
 mod socket;
 
 use std::future::poll_fn;
@@ -32,8 +32,8 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use crate::tls;
-use body::{Answer, Patient};
-use pulse::{Late, Pulse, Watch};
+use activity::{Activity, Deadline, Timeout};
+use body::{RequestBody, ResponseBody};
 use socket::Socket;
 
 /// Who is at the other end of the connection. In the extensions of every request.
@@ -60,7 +60,7 @@ pub struct Limits {
     /// Time for the TLS handshake. Default 10 s.
     pub handshake: Duration,
     /// Time for the header of a request: of the first one from the connection's start, of a later
-    /// one from its first byte. Default 15 s.
+    /// one over HTTP/1.1 from its first byte. Default 15 s.
     pub header: Duration,
     /// How long a connection may stay without a request. Default 75 s.
     pub idle: Duration,
@@ -131,15 +131,15 @@ pub async fn serve(
 ) {
     let slots = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
-    let house = Arc::new(House { http: http(&limits), tls, router, limits });
+    let shared = Arc::new(Shared { http: http(&limits), tls, router, limits });
     while let Some((stream, peer, slot)) = shutdown.run_until_cancelled(accept(&listener, &slots)).await {
         while connections.try_join_next().is_some() {}
         let stop = shutdown.child_token();
-        connections.spawn(Arc::clone(&house).receive(stream, peer, slot, stop));
+        connections.spawn(Arc::clone(&shared).handle(stream, peer, slot, stop));
     }
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
-    if timeout(house.limits.drain, drained).await.is_err() {
+    if timeout(shared.limits.drain, drained).await.is_err() {
         tracing::warn!(connections = connections.len(), "requests in flight are cut off");
         connections.shutdown().await;
     }
@@ -189,17 +189,17 @@ fn http(limits: &Limits) -> Builder<TokioExecutor> {
 }
 
 /// What all connections share.
-struct House {
+struct Shared {
     http: Builder<TokioExecutor>,
     tls: Option<tls::Reloading>,
     router: Router,
     limits: Limits,
 }
 
-impl House {
+impl Shared {
     /// Serves one connection until it ends, outstays its limits, or has finished what it was at when
     /// `stop` is cancelled.
-    async fn receive(
+    async fn handle(
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
@@ -211,37 +211,38 @@ impl House {
             return;
         }
         let Some(tls) = &self.tls else {
-            return self.converse(stream, peer, slot, stop).await;
+            return self.serve_connection(stream, peer, slot, stop).await;
         };
         let handshake = timeout(self.limits.handshake, TlsAcceptor::from(tls.config()).accept(stream));
         match stop.run_until_cancelled(handshake).await {
-            Some(Ok(Ok(stream))) => self.converse(stream, peer, slot, stop).await,
+            Some(Ok(Ok(stream))) => self.serve_connection(stream, peer, slot, stop).await,
             Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
             Some(Err(_)) => tracing::debug!(%peer, "the TLS handshake took too long"),
             None => {}
         }
     }
 
-    async fn converse(
+    /// Speaks HTTP on a connection, over whatever carries it.
+    async fn serve_connection(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: SocketAddr,
         slot: Option<OwnedSemaphorePermit>,
         stop: CancellationToken,
     ) {
-        let pulse = Arc::new(Pulse::new());
+        let activity = Arc::new(Activity::new());
         let service = service_fn(|request: Request<Incoming>| {
-            let beat = Pulse::begin(&pulse, request.version() == Version::HTTP_2);
-            let mut request = request.map(|body| Patient::new(body, self.limits.stall));
+            let in_flight = Activity::begin(&activity, request.version() == Version::HTTP_2);
+            let mut request = request.map(|body| RequestBody::new(body, self.limits.stall));
             request.extensions_mut().insert(Peer(peer));
             request.extensions_mut().insert(Secure(self.tls.is_some()));
             let answer = self.router.clone().call(request);
-            async move { answer.await.map(|answer| answer.map(|body| Answer::new(body, beat))) }
+            async move { answer.await.map(|answer| answer.map(|body| ResponseBody::new(body, in_flight))) }
         });
-        let socket = TokioIo::new(Socket::new(stream, Arc::clone(&pulse), slot));
+        let socket = TokioIo::new(Socket::new(stream, Arc::clone(&activity), slot));
         let mut connection = pin!(self.http.serve_connection_with_upgrades(socket, service));
         let mut stop = pin!(stop.cancelled());
-        let mut watch = Watch::new(&pulse, &self.limits);
+        let mut deadline = Deadline::new(&activity, &self.limits);
         let mut leaving = false;
         let end = poll_fn(|context| {
             loop {
@@ -252,15 +253,15 @@ impl House {
                 if let Poll::Ready(end) = connection.as_mut().poll(context) {
                     return Poll::Ready(end.map_err(|error| error.to_string()));
                 }
-                match watch.poll(context) {
+                match deadline.poll(context) {
                     Poll::Pending => return Poll::Pending,
                     // Says good-bye first: HTTP/2 has a word for it.
-                    Poll::Ready(Late::Idle) if !leaving => {
+                    Poll::Ready(Timeout::Idle) if !leaving => {
                         leaving = true;
-                        pulse.rest();
+                        activity.restart_idle();
                         connection.as_mut().graceful_shutdown();
                     }
-                    Poll::Ready(late) => return Poll::Ready(Err(late.to_string())),
+                    Poll::Ready(timeout) => return Poll::Ready(Err(timeout.to_string())),
                 }
             }
         });

@@ -1,5 +1,5 @@
 //! Forwards requests to the gateway's upstream, and upgraded connections with them. Whether a
-//! request may pass was decided before; what is forwarded of it is in [`fields`].
+//! request may pass was decided before; what is forwarded of it is in `proxy/fields.rs`.
 //!
 //! Nothing is ever sent twice, with one exception that is none: when a kept connection turns out to
 //! be closed before anything of the request was written to it, body included, the request goes to

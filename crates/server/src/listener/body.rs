@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::pulse::Beat;
+use super::activity::InFlight;
 
 /// The client paused for too long in the middle of its request's body.
 #[derive(Debug, thiserror::Error)]
@@ -18,21 +18,21 @@ pub(super) struct Stalled;
 
 /// The body of a request, given up when the client pauses for too long. The time in which nobody
 /// reads doesn't count.
-pub(super) struct Patient {
+pub(super) struct RequestBody {
     body: Incoming,
-    patience: Duration,
+    limit: Duration,
     /// Made at the first pause; `pausing` while it runs.
     timer: Option<Pin<Box<Sleep>>>,
     pausing: bool,
 }
 
-impl Patient {
-    pub(super) fn new(body: Incoming, patience: Duration) -> Self {
-        Self { body, patience, timer: None, pausing: false }
+impl RequestBody {
+    pub(super) fn new(body: Incoming, limit: Duration) -> Self {
+        Self { body, limit, timer: None, pausing: false }
     }
 }
 
-impl Body for Patient {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -45,9 +45,9 @@ impl Body for Patient {
             this.pausing = false;
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.patience)));
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.limit)));
         if !this.pausing {
-            timer.as_mut().reset(Instant::now() + this.patience);
+            timer.as_mut().reset(Instant::now() + this.limit);
             this.pausing = true;
         }
         timer.as_mut().poll(context).map(|()| Some(Err(Stalled.into())))
@@ -63,18 +63,18 @@ impl Body for Patient {
 }
 
 /// The body of an answer; its request is in flight until it is dropped.
-pub(super) struct Answer {
+pub(super) struct ResponseBody {
     body: axum::body::Body,
-    _beat: Beat,
+    _in_flight: InFlight,
 }
 
-impl Answer {
-    pub(super) fn new(body: axum::body::Body, beat: Beat) -> Self {
-        Self { body, _beat: beat }
+impl ResponseBody {
+    pub(super) fn new(body: axum::body::Body, in_flight: InFlight) -> Self {
+        Self { body, _in_flight: in_flight }
     }
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -1,4 +1,4 @@
-//! The socket of a connection, which tells its [`Pulse`] what moves through it.
+//! The socket of a connection, which tells its [`Activity`] what moves through it.
 
 use std::io;
 use std::pin::Pin;
@@ -8,23 +8,23 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::pulse::Pulse;
+use super::activity::Activity;
 
-/// A stream with its pulse, and with its slot among the connections: an upgraded connection keeps
+/// A stream with its activity, and with its slot among the connections: an upgraded connection keeps
 /// the slot for as long as it lives.
 pub(super) struct Socket<S> {
     stream: S,
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
     _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl<S> Socket<S> {
-    pub(super) fn new(stream: S, pulse: Arc<Pulse>, slot: Option<OwnedSemaphorePermit>) -> Self {
-        Self { stream, pulse, _slot: slot }
+    pub(super) fn new(stream: S, activity: Arc<Activity>, slot: Option<OwnedSemaphorePermit>) -> Self {
+        Self { stream, activity, _slot: slot }
     }
 
     fn note<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        self.pulse.sent(written.is_pending());
+        self.activity.wrote(written.is_pending());
         written
     }
 }
@@ -38,7 +38,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.pulse.received();
+            self.activity.received();
         }
         read
     }

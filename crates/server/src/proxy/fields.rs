@@ -1,6 +1,8 @@
 //! Which header fields pass the proxy.
 
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, TE, TRANSFER_ENCODING, UPGRADE,
+};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use hyper::body::Body;
@@ -57,6 +59,8 @@ pub(super) fn clean_request(headers: &mut HeaderMap, keep_authorization: bool) {
     if !keep_authorization {
         headers.remove(AUTHORIZATION);
     }
+    // HTTP/2 clients split their cookies, which no other context knows (RFC 9113, section 8.2.3).
+    join(headers, COOKIE, "; ", None);
     remove(headers, is_ours);
 }
 
@@ -86,15 +90,7 @@ pub(super) fn set_framing(request: &mut Request<impl Body>) {
 
 /// Tells the upstream what it can't see of the client.
 pub(super) fn tell_origin(headers: &mut HeaderMap, host: Option<HeaderValue>, origin: Origin) {
-    let mut path: Vec<u8> = Vec::new();
-    for value in headers.get_all(X_FORWARDED_FOR) {
-        path.extend_from_slice(value.as_bytes());
-        path.extend_from_slice(b", ");
-    }
-    path.extend_from_slice(origin.client.to_canonical().to_string().as_bytes());
-    if let Ok(path) = HeaderValue::from_bytes(&path) {
-        headers.insert(X_FORWARDED_FOR, path);
-    }
+    join(headers, X_FORWARDED_FOR, ", ", Some(&origin.client.to_canonical().to_string()));
     match host {
         Some(host) => headers.insert(X_FORWARDED_HOST, host),
         None => headers.remove(X_FORWARDED_HOST),
@@ -124,6 +120,17 @@ pub(super) fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
     let names: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name.as_str())).cloned().collect();
     for name in names {
         headers.remove(name);
+    }
+}
+
+/// Makes one line of a field's lines and what comes last.
+fn join(headers: &mut HeaderMap, name: HeaderName, separator: &str, last: Option<&str>) {
+    let lines = headers.get_all(&name).into_iter().map(HeaderValue::as_bytes);
+    let parts: Vec<&[u8]> = lines.chain(last.map(str::as_bytes)).collect();
+    if parts.len() > usize::from(last.is_none())
+        && let Ok(line) = HeaderValue::from_bytes(&parts.join(separator.as_bytes()))
+    {
+        headers.insert(name, line);
     }
 }
 

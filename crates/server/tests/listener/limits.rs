@@ -103,7 +103,7 @@ async fn a_header_that_does_not_come_in_time_ends_the_connection() {
         timely.send(&REQUEST[begin.len()..]).await;
         timely.read_until("hello").await;
         clock.turn(server.address, SECOND * 2).await;
-        assert_eq!(late.read_to_end().await, "");
+        assert_eq!(late.read_rest().await, "");
         ask(&mut timely).await;
     }
 }
@@ -116,7 +116,7 @@ async fn a_header_that_trickles_does_not_win_time() {
         raw.send([byte]).await;
         clock.turn(server.address, SECOND).await;
     }
-    assert_eq!(raw.read_to_end().await, "");
+    assert_eq!(raw.read_rest().await, "");
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_later_header_has_its_time_from_its_first_byte() {
     raw.read_until("hello").await;
     raw.send("GET").await;
     clock.turn(server.address, just_after(limits().header)).await;
-    assert_eq!(raw.read_to_end().await, "");
+    assert_eq!(raw.read_rest().await, "");
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn an_idle_connection_is_closed() {
     }
     ask(&mut raw).await;
     clock.turn(server.address, just_after(limits().idle)).await;
-    assert_eq!(raw.read_to_end().await, "");
+    assert_eq!(raw.read_rest().await, "");
 }
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn a_client_that_takes_nothing_of_its_answer_is_cut_off() {
     full(&server, &pieces).await;
     clock.turn(server.address, just_after(limits().stall)).await;
     // What lies in the system's buffers still comes, and then the end: it is no endless answer.
-    raw.read_to_end().await;
+    raw.read_rest().await;
 }
 
 #[tokio::test]

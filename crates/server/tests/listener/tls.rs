@@ -82,7 +82,7 @@ async fn a_handshake_that_takes_too_long_is_cut_off() {
     let (server, clock) = (start(Certificate::make().open()).await, Clock::stop());
     let mut raw = Raw::connect(server.address).await;
     clock.turn(server.address, just_after(Limits::default().handshake)).await;
-    assert_eq!(raw.read_to_end().await, "");
+    assert_eq!(raw.read_rest().await, "");
 }
 
 #[tokio::test]

@@ -47,8 +47,10 @@ async fn an_upstream_that_is_not_a_bare_origin_is_refused() {
 
 #[tokio::test]
 async fn nothing_listening_is_unreachable() {
-    let (listener, address) = bind().await;
-    drop(listener);
+    // Bound, so that nobody else gets the port, but not listening.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
     assert_eq!(forward(options(address), a_get()).await.unwrap_err(), Failure::Unreachable);
     assert_eq!(get(gateway(options(address)).await.address, "/").await.status(), StatusCode::BAD_GATEWAY);
 }

@@ -75,3 +75,21 @@ async fn an_upstream_of_an_unknown_authority_is_unreachable() {
     let answer = client().request(request(uri(gateway.address, "/tell"))).await.unwrap();
     assert_eq!(answer.status(), 502);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_requests_at_once_each_get_their_own_answer() {
+    let gateway = gateway(options(upstream(tell()).await.0)).await;
+    for client in [client(), http2_client()] {
+        let mut answers = tokio::task::JoinSet::new();
+        for round in 0..100 {
+            let (client, uri) = (client.clone(), uri(gateway.address, "/tell"));
+            answers.spawn(async move {
+                let body = format!("number {round}");
+                let request = http::Request::post(uri).body(body.clone().into()).unwrap();
+                let told = client.request(request).await.unwrap().into_body().collect().await.unwrap();
+                assert!(told.to_bytes().ends_with(body.as_bytes()));
+            });
+        }
+        answers.join_all().await;
+    }
+}

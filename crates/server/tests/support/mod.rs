@@ -159,6 +159,22 @@ impl Raw {
         self.read_until("\r\n\r\n").await
     }
 
+    /// Everything up to the end of the connection, which must have come by now.
+    pub async fn read_rest(&mut self) -> String {
+        let mut read = Vec::new();
+        for _ in 0..100_000 {
+            match self.0.try_read_buf(&mut read) {
+                Ok(0) => return String::from_utf8_lossy(&read).into_owned(),
+                Ok(_) => assert!(read.len() < 50_000_000, "it goes on and on"),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    tokio::task::yield_now().await;
+                }
+                Err(_reset) => return String::from_utf8_lossy(&read).into_owned(),
+            }
+        }
+        panic!("the connection is still open");
+    }
+
     /// Everything until the other side closes or resets the connection.
     pub async fn read_to_end(&mut self) -> String {
         let mut read = Vec::new();

@@ -14,8 +14,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Limits;
 
-/// What one connection is doing. Shared by its socket, its requests and its [`Watch`].
-pub(super) struct Pulse {
+/// What one connection is doing. Shared by its socket, its requests and its [`Deadline`].
+pub(super) struct Activity {
     start: Instant,
     /// Requests that are not answered to the end.
     open: AtomicUsize,
@@ -52,7 +52,7 @@ impl Moment {
     }
 }
 
-impl Pulse {
+impl Activity {
     /// A connection that has just begun; its first header is due.
     pub(super) fn new() -> Self {
         let start = Instant::now();
@@ -68,12 +68,12 @@ impl Pulse {
         }
     }
 
-    /// A request begins, and lasts until the [`Beat`] is dropped.
-    pub(super) fn begin(pulse: &Arc<Self>, multiplexed: bool) -> Beat {
-        pulse.multiplexed.store(multiplexed, Ordering::Relaxed);
-        pulse.open.fetch_add(1, Ordering::Relaxed);
-        pulse.header.clear();
-        Beat(Arc::clone(pulse))
+    /// A request begins, and lasts until the [`InFlight`] is dropped.
+    pub(super) fn begin(activity: &Arc<Self>, multiplexed: bool) -> InFlight {
+        activity.multiplexed.store(multiplexed, Ordering::Relaxed);
+        activity.open.fetch_add(1, Ordering::Relaxed);
+        activity.header.clear();
+        InFlight(Arc::clone(activity))
     }
 
     /// Bytes came in.
@@ -84,80 +84,81 @@ impl Pulse {
         }
     }
 
-    /// The client has taken bytes, or has to (`waiting`) before there can be more.
-    pub(super) fn sent(&self, waiting: bool) {
-        if waiting != self.blocked.is_set() {
-            if waiting { self.blocked.set(self.start) } else { self.blocked.clear() }
+    /// The client has taken bytes, or has to (`blocked`) before there can be more.
+    pub(super) fn wrote(&self, blocked: bool) {
+        if blocked != self.blocked.is_set() {
+            if blocked { self.blocked.set(self.start) } else { self.blocked.clear() }
         }
     }
 
     /// The idle time begins anew.
-    pub(super) fn rest(&self) {
+    pub(super) fn restart_idle(&self) {
         self.quiet.set(self.start);
     }
 
     /// What must change by when, if anything.
-    fn due(&self, limits: &Limits) -> Option<(Instant, Late)> {
+    fn due(&self, limits: &Limits) -> Option<(Instant, Timeout)> {
         if let Some(since) = self.blocked.get(self.start) {
-            return Some((since + limits.stall, Late::Stalled));
+            return Some((since + limits.stall, Timeout::Stall));
         }
-        if self.open.load(Ordering::Relaxed) > 0 {
+        if self.open.load(Ordering::Acquire) > 0 {
             return None;
         }
         Some(match self.header.get(self.start) {
-            Some(since) => (since + limits.header, Late::Header),
-            None => (self.quiet.get(self.start).unwrap_or(self.start) + limits.idle, Late::Idle),
+            Some(since) => (since + limits.header, Timeout::Header),
+            None => (self.quiet.get(self.start).unwrap_or(self.start) + limits.idle, Timeout::Idle),
         })
     }
 }
 
 /// A request in flight.
-pub(super) struct Beat(Arc<Pulse>);
+pub(super) struct InFlight(Arc<Activity>);
 
-impl Drop for Beat {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.rest();
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.restart_idle();
+        // Whoever sees that nothing is open sees since when.
+        self.0.open.fetch_sub(1, Ordering::Release);
     }
 }
 
-/// Why a connection has outstayed its welcome.
+/// What took too long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Late {
+pub(super) enum Timeout {
     /// A header took too long.
     Header,
     /// No request for too long.
     Idle,
     /// The client has taken nothing of an answer for too long.
-    Stalled,
+    Stall,
 }
 
-impl fmt::Display for Late {
+impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Header => "the header of a request took too long",
             Self::Idle => "there was no request for too long",
-            Self::Stalled => "the client took nothing of an answer for too long",
+            Self::Stall => "the client took nothing of an answer for too long",
         })
     }
 }
 
-/// Wakes the connection when it is late. Polled after the connection, in the same task.
-pub(super) struct Watch<'a> {
-    pulse: &'a Pulse,
+/// When the connection runs out of time. Polled after the connection, in the same task.
+pub(super) struct Deadline<'a> {
+    activity: &'a Activity,
     limits: &'a Limits,
     timer: Pin<Box<Sleep>>,
 }
 
-impl<'a> Watch<'a> {
-    pub(super) fn new(pulse: &'a Pulse, limits: &'a Limits) -> Self {
-        Self { pulse, limits, timer: Box::pin(sleep_until(pulse.start + limits.header)) }
+impl<'a> Deadline<'a> {
+    pub(super) fn new(activity: &'a Activity, limits: &'a Limits) -> Self {
+        Self { activity, limits, timer: Box::pin(sleep_until(activity.start + limits.header)) }
     }
 
-    /// Ready with the reason once the connection is late.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Late> {
+    /// Ready with what took too long.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Timeout> {
         loop {
-            let due = self.pulse.due(self.limits);
+            let due = self.activity.due(self.limits);
             if let Some((at, _)) = due
                 && at < self.timer.deadline()
             {
@@ -167,7 +168,7 @@ impl<'a> Watch<'a> {
                 return Poll::Pending;
             }
             match due {
-                Some((at, late)) if at <= self.timer.deadline() => return Poll::Ready(late),
+                Some((at, timeout)) if at <= self.timer.deadline() => return Poll::Ready(timeout),
                 Some((at, _)) => self.timer.as_mut().reset(at),
                 // A request is in flight. Whatever comes after it is due no earlier than this.
                 None => self.timer.as_mut().reset(Instant::now() + self.limits.shortest()),
