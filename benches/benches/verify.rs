@@ -19,8 +19,8 @@ const CHANGES_PER_SECOND: u32 = 1_000;
 
 fn form(criterion: &mut Criterion) {
     let codec = codec().expect("randomness");
-    criterion.bench_function("mint", |bencher| bencher.iter(|| mint(&codec, black_box(7))));
-    let (text, _) = mint(&codec, 7);
+    criterion.bench_function("mint", |bencher| bencher.iter(|| mint(&codec, black_box(7), NOW)));
+    let (text, _) = mint(&codec, 7, NOW);
     criterion.bench_function("read", |bencher| {
         bencher.iter(|| codec.read(black_box(text.expose().as_bytes())).is_ok());
     });

@@ -1,4 +1,10 @@
-//! What the benchmarks measure with: an authority full of tokens.
+//! What the benchmarks measure with: an authority full of tokens, in memory here, on disk in [`fill`];
+//! and around it what runs servers, loads them and tells the figures.
+
+pub mod fill;
+pub mod load;
+pub mod report;
+pub mod server;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -12,23 +18,37 @@ use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::random::{NoRandomness, Random};
 use tokenhouse_core::token::{Plaintext, TokenHash};
 
-/// When all tokens were made and when they are checked.
+/// Anything that ends a benchmark.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// When the tokens in memory were made and when they are checked.
 pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+/// How many tokens each owner has.
+pub const TOKENS_PER_OWNER: usize = 10;
 
 /// So many tokens at most are presented; of more, every so-manieth.
 const PRESENTED_LIMIT: usize = 1_000_000;
 
-/// The codec of the authority that all benchmarks use.
-pub fn codec() -> Result<Codec, NoRandomness> {
-    Ok(Codec::new(&MasterKey::generate(&Random::seeded(1))?, "https://tokens.example.com"))
+/// The public URL of the authority that all benchmarks use.
+pub const ISSUER: &str = "https://tokens.example.com";
+
+/// Its master key.
+pub fn master_key() -> Result<MasterKey, NoRandomness> {
+    MasterKey::generate(&Random::seeded(1))
 }
 
-/// Mints token number `number`. All tokens have the same length, 361 bytes.
-pub fn mint(codec: &Codec, number: usize) -> (Plaintext, TokenHash) {
+/// Its codec.
+pub fn codec() -> Result<Codec, NoRandomness> {
+    Ok(Codec::new(&master_key()?, ISSUER))
+}
+
+/// Mints token number `number`, which is good for 90 days. All tokens have the same length, 361 bytes.
+pub fn mint(codec: &Codec, number: usize, issued: Timestamp) -> (Plaintext, TokenHash) {
     let sub = format!("local|{number:022}");
     let email = format!("person-{number:08}@example.com");
     let claims = OwnerClaims { sub: &sub, email: &email, name: "Ada Lovelace" };
-    codec.mint(claims, format!("{number:022}"), NOW, Some(NOW.plus_days(90)))
+    codec.mint(claims, format!("{number:022}"), issued, Some(issued.plus_days(90)))
 }
 
 /// The present state of owner number `number`.
@@ -86,15 +106,15 @@ pub struct Population {
 }
 
 impl Population {
-    /// Mints `tokens` tokens, ten for each owner, and fills the index with them.
+    /// Mints `tokens` tokens, [`TOKENS_PER_OWNER`] for each owner, and fills the index with them.
     pub fn new(tokens: usize) -> Result<Self, NoRandomness> {
         let codec = codec()?;
-        let owners = tokens.div_ceil(10);
+        let owners = tokens.div_ceil(TOKENS_PER_OWNER);
         let index = index_of_owners(owners, tokens);
         let every = tokens.div_ceil(PRESENTED_LIMIT);
         let (mut texts, mut hashes, mut minted) = (Vec::new(), Vec::new(), Vec::with_capacity(tokens));
         for number in 0..tokens {
-            let (text, hash) = mint(&codec, number);
+            let (text, hash) = mint(&codec, number, NOW);
             if number % every == 0 {
                 texts.extend_from_slice(text.expose().as_bytes());
                 hashes.push(hash);
@@ -115,6 +135,6 @@ impl Population {
 }
 
 /// Numbers here stay far below the limit.
-fn signed(number: usize) -> i64 {
+pub(crate) fn signed(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask`: what a contributor needs besides cargo.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "speaks to people at a terminal")]
 
+mod bench;
 mod checks;
 mod programs;
 mod shell;
@@ -20,6 +21,12 @@ enum Xtask {
     Test,
     /// Only installs what the tests need and is missing
     Install,
+    /// Measures what the documentation gives figures of; `docs/benchmarks.md` says how
+    Bench {
+        /// Fewer and shorter rounds: a few minutes instead of a quarter of an hour
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -42,9 +49,16 @@ fn main() -> ExitCode {
 
 fn run(task: &Xtask) -> Result<(), Failure> {
     let shell = Shell::new()?;
-    programs::install(&shell)?;
     match task {
-        Xtask::Test => Ok(checks::run(&shell)?),
-        Xtask::Install => Ok(()),
+        Xtask::Test => {
+            programs::install(&shell)?;
+            checks::run(&shell)?;
+        }
+        Xtask::Install => programs::install(&shell)?,
+        Xtask::Bench { quick } => {
+            programs::install_programs(&shell, programs::FOR_BENCHMARKS)?;
+            bench::run(&shell, *quick)?;
+        }
     }
+    Ok(())
 }

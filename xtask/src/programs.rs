@@ -1,4 +1,4 @@
-//! The programs that the tests need: finds out which are missing and installs them where it may.
+//! The programs that tests and benchmarks need: finds out which are missing and installs them where it may.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -8,18 +8,26 @@ use crate::Failure;
 use crate::shell::{Shell, ShellError};
 
 /// A program and the Debian packages it comes in.
-struct Program {
+pub(crate) struct Program {
     name: &'static str,
     packages: &'static str,
 }
 
-const PROGRAMS: [Program; 6] = [
+/// What the tests need.
+const FOR_TESTS: &[Program] = &[
     Program { name: "cc", packages: "gcc libc6-dev" },
     Program { name: "curl", packages: "curl" },
     Program { name: "setpriv", packages: "util-linux" },
     Program { name: "initdb", packages: "postgresql" },
     Program { name: "nginx", packages: "nginx" },
     Program { name: "caddy", packages: "caddy" },
+];
+
+/// What the benchmarks need.
+pub(crate) const FOR_BENCHMARKS: &[Program] = &[
+    Program { name: "cc", packages: "gcc libc6-dev" },
+    Program { name: "taskset", packages: "util-linux" },
+    Program { name: "wrk", packages: "wrk" },
 ];
 
 /// PostgreSQL's own programs are not on the path; there is a folder for each version.
@@ -30,7 +38,7 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 /// Programs are missing and can't be installed from here.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "The tests need programs that are missing here: {}.\n\
+    "There are programs that this needs and that are missing here: {}.\n\
      Install them and run this again. On Debian and its kin:\n\n    \
      sudo apt-get install --no-install-recommends {packages}\n\n\
      (With apt-get and root, or sudo without a password, this happens by itself.)",
@@ -42,8 +50,8 @@ pub(crate) struct Missing {
 }
 
 impl Missing {
-    fn in_folders(folders: &[PathBuf]) -> Option<Self> {
-        let (names, packages): (Vec<_>, Vec<_>) = PROGRAMS
+    fn in_folders(programs: &[Program], folders: &[PathBuf]) -> Option<Self> {
+        let (names, packages): (Vec<_>, Vec<_>) = programs
             .iter()
             .filter(|program| !is_in(folders, program.name))
             .map(|program| (program.name, program.packages))
@@ -52,21 +60,22 @@ impl Missing {
     }
 }
 
-/// Installs what is missing.
+/// Installs what is missing for the tests.
 pub(crate) fn install(shell: &Shell) -> Result<(), Failure> {
-    install_programs(shell)?;
+    install_programs(shell, FOR_TESTS)?;
     install_components(shell)?;
     install_cargo_deny(shell)?;
     Ok(())
 }
 
-fn install_programs(shell: &Shell) -> Result<(), Failure> {
-    let Some(missing) = Missing::in_folders(&program_folders(shell)) else { return Ok(()) };
+/// Installs those of the programs that are missing.
+pub(crate) fn install_programs(shell: &Shell, programs: &[Program]) -> Result<(), Failure> {
+    let Some(missing) = Missing::in_folders(programs, &program_folders(shell)) else { return Ok(()) };
     let Some(root) = become_root(shell) else { return Err(missing.into()) };
     println!("Missing: {}. Installing: {}.", missing.names.join(", "), missing.packages);
     shell.run(&format!("{root}sh xtask/src/install.sh {}", missing.packages))?;
     // A package may have been installed without the program that was expected in it.
-    Missing::in_folders(&program_folders(shell)).map_or(Ok(()), |missing| Err(missing.into()))
+    Missing::in_folders(programs, &program_folders(shell)).map_or(Ok(()), |missing| Err(missing.into()))
 }
 
 fn program_folders(shell: &Shell) -> Vec<PathBuf> {
@@ -131,7 +140,7 @@ mod tests {
         }
         // A file that can't be run is not a program.
         install_into(folder.path(), "nginx", 0o644);
-        let told = Missing::in_folders(&[folder.path().to_owned()]).unwrap().to_string();
+        let told = Missing::in_folders(FOR_TESTS, &[folder.path().to_owned()]).unwrap().to_string();
         assert!(told.contains("missing here: cc, nginx.\n"), "{told}");
         assert!(told.contains("apt-get install --no-install-recommends gcc libc6-dev nginx\n"), "{told}");
     }
@@ -139,9 +148,9 @@ mod tests {
     #[test]
     fn nothing_is_missing_where_all_programs_are() {
         let folder = tempfile::tempdir().unwrap();
-        for program in &PROGRAMS {
+        for program in FOR_TESTS {
             install_into(folder.path(), program.name, 0o755);
         }
-        assert!(Missing::in_folders(&[folder.path().to_owned()]).is_none());
+        assert!(Missing::in_folders(FOR_TESTS, &[folder.path().to_owned()]).is_none());
     }
 }

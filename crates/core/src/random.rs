@@ -34,6 +34,12 @@ impl Random {
         Self(Source::Seeded(Arc::new(Mutex::new(StdRng::seed_from_u64(seed)))))
     }
 
+    /// A generator of its own, seeded once from this one. Asks the operating system never again, so it
+    /// is the cheaper one for what only has to be unique.
+    pub fn fork(&self) -> Result<Self, NoRandomness> {
+        Ok(Self(Source::Seeded(Arc::new(Mutex::new(StdRng::from_seed(self.bytes()?))))))
+    }
+
     /// `N` random bytes.
     pub fn bytes<const N: usize>(&self) -> Result<[u8; N], NoRandomness> {
         let mut bytes = [0; N];
@@ -68,5 +74,15 @@ mod tests {
         assert_eq!(a.text::<16>().unwrap(), b.text::<16>().unwrap());
         let system = Random::system();
         assert_ne!(system.text::<16>().unwrap(), system.text::<16>().unwrap());
+    }
+
+    #[test]
+    fn forks_go_their_own_ways() {
+        let (a, b) = (Random::seeded(7), Random::seeded(7));
+        let (first, second) = (a.fork().unwrap(), a.fork().unwrap());
+        let drawn = first.text::<16>().unwrap();
+        assert_eq!(drawn, b.fork().unwrap().text::<16>().unwrap());
+        assert_ne!(drawn, second.text::<16>().unwrap());
+        assert_ne!(drawn, first.text::<16>().unwrap());
     }
 }

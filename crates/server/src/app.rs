@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokenhouse_core::clock::{Clock, Timestamp};
 use tokenhouse_core::codec::Codec;
 use tokenhouse_core::keys::MasterKey;
-use tokenhouse_core::random::Random;
+use tokenhouse_core::random::{NoRandomness, Random};
 use tokenhouse_core::rules::Rules;
 use tokenhouse_core::verdict::{self, Accepted, Reason, Refused, Scope};
 use tokenhouse_store::tokens::Entry;
@@ -29,6 +29,8 @@ pub struct App {
     pub clock: Clock,
     /// Makes what must not be guessed.
     pub random: Random,
+    /// Numbers requests.
+    pub request_ids: Random,
     /// The master key, for one-time codes.
     pub master: MasterKey,
     /// Makes and recognizes tokens.
@@ -63,6 +65,9 @@ pub enum StartError {
     /// The upstream can't be used.
     #[error("gateway.upstream: {0}")]
     Proxy(#[from] crate::proxy::ProxyConfigError),
+    /// Requests can't be numbered.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
 }
 
 impl App {
@@ -92,6 +97,7 @@ impl App {
             proxy: proxy.transpose()?,
             usage: Usage::default(),
             metrics: Metrics::default(),
+            request_ids: random.fork()?,
             config,
             clock,
             random,

@@ -15,6 +15,7 @@ pub mod listener;
 pub mod logging;
 pub mod master_key;
 pub mod metrics;
+pub mod observe;
 pub mod proxy;
 pub mod router;
 pub mod run;

@@ -1,6 +1,6 @@
 //! Counters and gauges in the Prometheus text format.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -59,6 +59,9 @@ const OUTCOMES: [Option<Reason>; 8] = [
     Some(Reason::ScimOnly),
 ];
 
+/// An HTTP status is less than this.
+const STATUSES: usize = 1000;
+
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct CheckLabels {
     at: &'static str,
@@ -77,6 +80,8 @@ pub struct Metrics {
     /// One ready counter for each checkpoint and outcome, so that counting is one addition.
     checks: [[Counter; OUTCOMES.len()]; Checkpoint::ALL.len()],
     answers: Family<AnswerLabels, Counter>,
+    /// The counters of `answers` by status, taken out of the family when they are first needed.
+    answers_by_status: Vec<OnceLock<Counter>>,
     tokens: Gauge,
     applied: Gauge,
     pending_uses: Gauge,
@@ -97,6 +102,7 @@ impl Default for Metrics {
         let metrics = Self {
             checks: ready,
             answers: Family::default(),
+            answers_by_status: vec![OnceLock::new(); STATUSES],
             tokens: Gauge::default(),
             applied: Gauge::default(),
             pending_uses: Gauge::default(),
@@ -127,7 +133,9 @@ impl Metrics {
 
     /// Counts an answer.
     pub fn answer(&self, status: u16) {
-        self.answers.get_or_create(&AnswerLabels { status }).inc();
+        if let Some(counter) = self.answers_by_status.get(usize::from(status)) {
+            counter.get_or_init(|| self.answers.get_or_create(&AnswerLabels { status }).clone()).inc();
+        }
     }
 
     /// Counts a failure to follow the log.

@@ -29,7 +29,12 @@ use crate::metrics::Checkpoint;
 pub async fn forward_auth(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let mut response = match check(&app, &parts) {
-        Ok(accepted) => (StatusCode::OK, identity::headers(&accepted)).into_response(),
+        Ok(accepted) => {
+            // Put in as they are: adding them to other headers would hash each once more.
+            let mut response = Response::default();
+            *response.headers_mut() = identity::headers(&accepted);
+            response
+        }
         Err(Refusal::Unauthenticated(reason)) => {
             (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge(reason))]).into_response()
         }

@@ -46,8 +46,12 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 
 /// Names of teams, percent-encoded, with commas between.
 fn teams(names: &[String]) -> String {
-    let encoded: Vec<_> = names.iter().map(|name| utf8_percent_encode(name, RESERVED).to_string()).collect();
-    encoded.join(",")
+    let mut encoded = String::new();
+    for (position, name) in names.iter().enumerate() {
+        encoded.extend((position > 0).then_some(","));
+        encoded.extend(utf8_percent_encode(name, RESERVED));
+    }
+    encoded
 }
 
 #[cfg(test)]

@@ -1,0 +1,105 @@
+//! A store full of tokens, made fast.
+//!
+//! The store's own functions write one row and its audit record at a time, because that is what the
+//! server does; a million tokens take minutes that way. So rows of users and tokens are written here
+//! directly, with SQL that is nowhere else outside of the store. They have no records in the audit
+//! trail, which stays empty and whole.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
+use sqlx::{Connection as _, Executor as _};
+use tokenhouse_core::clock::{Clock, Timestamp};
+use tokenhouse_core::codec::Codec;
+use tokenhouse_store::Store;
+
+use crate::{Failure, codec, master_key, mint, signed};
+
+/// Tokens that are written by one statement.
+const BATCH: usize = 10_000;
+
+/// Owner number `n` of [`crate::owner`], from 0, has the id `n + 1`.
+const OWNERS: &str = "
+    WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < $1)
+    INSERT INTO users (id, user_id, user_name, user_name_folded, email, email_folded, name, name_folded,
+        role, user_type, created_at)
+    SELECT n + 1, printf('local|%022d', n), printf('person-%08d@example.com', n),
+        printf('person-%08d@example.com', n), printf('person-%08d@example.com', n),
+        printf('person-%08d@example.com', n), 'Ada Lovelace', 'ada lovelace', 'Member', 'Human', $2
+    FROM numbers";
+
+const TEAM: &str =
+    "INSERT INTO teams (id, name, name_folded, created_at) VALUES (2, 'Research', 'research', 0);
+    INSERT INTO team_members (team_id, user_id) SELECT 2, id FROM users";
+
+/// Tokens number `$1` and following, whose hashes lie one behind the other in `$2`, of `$3` owners.
+const TOKENS: &str = "
+    WITH RECURSIVE numbers (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < length($2) / 32)
+    INSERT INTO tokens (id, owner_id, name, hash, scim_only, created_at, created_by, expires_at)
+    SELECT $1 + i + 1, ($1 + i) % $3 + 1, 'token-' || ($1 + i), substr($2, i * 32 + 1, 32), 0, $4,
+        ($1 + i) % $3 + 1, $5
+    FROM numbers";
+
+/// What lies in the folder of a filled store.
+pub struct Filled {
+    /// The SQLite file; the master key is beside it.
+    pub database: PathBuf,
+    /// How many tokens there are.
+    pub tokens: usize,
+    codec: Codec,
+    issued: Timestamp,
+}
+
+impl Filled {
+    /// Makes a store in an empty folder, with `tokens` good tokens of `owners` owners.
+    pub async fn new(folder: &Path, tokens: usize, owners: usize) -> Result<Self, Failure> {
+        let database = folder.join("tokenhouse.db");
+        let master = master_key()?;
+        let mut key =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join("master.key"))?;
+        key.write_all(master.expose().as_bytes())?;
+        let issued = Clock::system().now().whole_second();
+        let store = Store::open(&format!("sqlite://{}", database.display()), &master, issued).await?;
+        store.close().await;
+        let filled = Self { database, tokens, codec: codec()?, issued };
+        filled.write(owners).await?;
+        Ok(filled)
+    }
+
+    /// So many of the tokens, taken from all over the store.
+    pub fn presented(&self, count: usize) -> impl Iterator<Item = String> {
+        let every = (self.tokens / count.max(1)).max(1);
+        let numbers = (0..self.tokens).step_by(every).take(count);
+        numbers.map(|number| mint(&self.codec, number, self.issued).0.expose().to_owned())
+    }
+
+    async fn write(&self, owners: usize) -> Result<(), Failure> {
+        let mut connection = SqliteConnection::connect_with(&self.fast()).await?;
+        let mut transaction = connection.begin().await?;
+        let created = self.issued.micros();
+        sqlx::query(OWNERS).bind(signed(owners)).bind(created).execute(&mut *transaction).await?;
+        transaction.execute(TEAM).await?;
+        for first in (0..self.tokens).step_by(BATCH) {
+            let hashes: Vec<u8> = (first..self.tokens.min(first + BATCH))
+                .flat_map(|number| *mint(&self.codec, number, self.issued).1.as_bytes())
+                .collect();
+            let tokens = sqlx::query(TOKENS).bind(signed(first)).bind(hashes).bind(signed(owners));
+            let end = self.issued.plus_days(90).micros();
+            tokens.bind(created).bind(end).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(connection.close().await?)
+    }
+
+    /// Nothing that is half written survives a crash; it would only be made anew.
+    fn fast(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(&self.database)
+            .synchronous(SqliteSynchronous::Off)
+            // In KiB when negative: the indexes fit, so that no page is written twice.
+            .pragma("cache_size", "-1000000")
+    }
+}

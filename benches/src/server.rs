@@ -1,0 +1,119 @@
+//! Server processes on loopback.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::fill::Filled;
+use crate::{Failure, ISSUER};
+
+/// How often a starting server is asked whether it is ready.
+const ASK_EVERY: Duration = Duration::from_millis(2);
+
+/// How long a server may take to become ready.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// In which units Linux tells CPU time to programs (`USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A server that runs until this is dropped.
+pub struct Server {
+    process: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Server {
+    /// Starts `tokenhouse serve` on a filled store and waits until it is ready. `metrics` is where it
+    /// shows them.
+    pub fn tokenhouse(filled: &Filled, metrics: SocketAddr, core: Option<usize>) -> Result<Self, Failure> {
+        let address = free_address()?;
+        let config = filled.database.with_file_name("tokenhouse.toml");
+        let text = format!(
+            "[server]\nlisten = \"{address}\"\npublic_url = \"{ISSUER}\"\nmetrics_listen = \"{metrics}\"\n\
+             [store]\nurl = \"sqlite://{}\"\n[log]\nlevel = \"warn\"\n",
+            filled.database.display()
+        );
+        fs::write(&config, text)?;
+        let arguments = [OsStr::new("--config"), config.as_os_str(), OsStr::new("serve")];
+        Self::start(&beside_this("tokenhouse")?, &arguments, address, core, "/readyz")
+    }
+
+    /// Starts one of the bare servers of `yardstick`.
+    pub fn yardstick(kind: &str, core: Option<usize>) -> Result<Self, Failure> {
+        let address = free_address()?;
+        let listen = address.to_string();
+        let arguments = [OsStr::new(kind), OsStr::new(&listen)];
+        Self::start(&beside_this("yardstick")?, &arguments, address, core, "/")
+    }
+
+    fn start(
+        program: &Path,
+        arguments: &[&OsStr],
+        address: SocketAddr,
+        core: Option<usize>,
+        ready: &str,
+    ) -> Result<Self, Failure> {
+        let process = pinned(program, core).args(arguments).stdin(Stdio::null()).spawn()?;
+        let mut server = Self { process, address };
+        let started = Instant::now();
+        while !get(address, ready, "").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")) {
+            if server.process.try_wait()?.is_some() || started.elapsed() > PATIENCE {
+                return Err(format!("{} did not become ready", program.display()).into());
+            }
+            thread::sleep(ASK_EVERY);
+        }
+        Ok(server)
+    }
+
+    /// The CPU time that the process has used so far, in seconds: `utime` and `stime` of proc(5), the
+    /// 12th and 13th field after the name, which may hold anything but a closing parenthesis.
+    pub fn cpu_seconds(&self) -> Result<f64, Failure> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let (_, fields) = stat.rsplit_once(')').ok_or("no name in /proc/<pid>/stat")?;
+        let ticks: Vec<f64> =
+            fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+        Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
+    }
+}
+
+/// A command that runs on one core only, where one is given.
+pub fn pinned(program: &Path, core: Option<usize>) -> Command {
+    let Some(core) = core else { return Command::new(program) };
+    let mut command = Command::new("taskset");
+    command.args(["-c", &core.to_string()]).arg(program);
+    command
+}
+
+/// An address on loopback that nobody listens on.
+pub fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// The answer to a GET on a connection of its own. `headers` are whole lines.
+pub fn get(address: SocketAddr, path: &str, headers: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// A program that was built together with this one.
+fn beside_this(name: &str) -> Result<PathBuf, Failure> {
+    let program = std::env::current_exe()?.with_file_name(name);
+    if program.exists() { Ok(program) } else { Err(format!("{} is not built", program.display()).into()) }
+}
