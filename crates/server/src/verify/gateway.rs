@@ -10,7 +10,7 @@ use super::identity;
 use crate::app::App;
 use crate::auth::guard;
 use crate::error::Error;
-use crate::listener::Secure;
+use crate::listener::{Peer, Secure};
 use crate::metrics::Checkpoint;
 use crate::proxy::{self, Failure};
 
@@ -64,7 +64,9 @@ pub async fn gateway(State(app): State<Arc<App>>, request: Request) -> Result<Re
     let mut identity = identity::headers(&accepted);
     identity::add_assertion(&mut identity, &app.assertion.sign(&accepted, app.now(), &app.random)?);
     let secure = parts.extensions.get::<Secure>().is_some_and(|secure| secure.0);
-    let origin = proxy::Origin { client: origin.ip, secure };
+    // The peer, since the client's own list of addresses is passed on and ends with the one before it.
+    let client = parts.extensions.get::<Peer>().map_or(origin.ip, |peer| peer.0.ip());
+    let origin = proxy::Origin { client, secure };
     let request = Request::from_parts(parts, body);
     proxy.forward(request, identity, origin).await.map_err(|failure| match failure {
         Failure::Unreachable => Error::UpstreamUnreachable,
