@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tokenhouse_benches::{NOW, Population, codec, mint, owner, put_token};
-use tokenhouse_core::verdict;
+use tokenhouse_core::verdict::{self, Scope};
 
 const READERS: usize = 2;
 const CHANGES_PER_SECOND: u32 = 1_000;
@@ -43,9 +43,9 @@ fn verify_one_by_one(criterion: &mut Criterion, population: &Population, tokens:
     });
     criterion.bench_with_input(BenchmarkId::new("check", tokens), &tokens, |bencher, _| {
         let mut next = population.texts().cycle();
-        bencher.iter(|| next.next().map(|text| verdict::check(codec, index, text, NOW)));
+        bencher.iter(|| next.next().map(|text| verdict::check(codec, index, text, Scope::Api, NOW)));
     });
-    assert!(population.texts().all(|text| verdict::check(codec, index, text, NOW).is_ok()));
+    assert!(population.texts().all(|text| verdict::check(codec, index, text, Scope::Api, NOW).is_ok()));
 }
 
 /// The time of one check as each of two readers sees it, while tokens and owners change.
@@ -77,7 +77,7 @@ fn read(population: &Population, reader: usize, iterations: u64) -> Duration {
     let started = Instant::now();
     for _ in 0..iterations {
         let text = next.next().expect("an endless cycle");
-        black_box(verdict::check(&population.codec, &population.index, text, NOW).is_ok());
+        black_box(verdict::check(&population.codec, &population.index, text, Scope::Api, NOW).is_ok());
     }
     started.elapsed()
 }

@@ -47,8 +47,10 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 /// Names of teams, percent-encoded, with commas between.
 fn teams(names: &[String]) -> String {
     let mut encoded = String::new();
-    for (position, name) in names.iter().enumerate() {
-        encoded.extend((position > 0).then_some(","));
+    for name in names {
+        if !encoded.is_empty() {
+            encoded.push(',');
+        }
         encoded.extend(utf8_percent_encode(name, RESERVED));
     }
     encoded
