@@ -4,6 +4,8 @@
 //! A path is taken apart once, strictly, and refused where two programs could read it differently:
 //! what is matched is exactly what the upstream gets to see.
 
+use std::borrow::Cow;
+
 use crate::people::Role;
 
 /// Why a path is refused before any rule is looked at.
@@ -28,11 +30,11 @@ pub enum PathRefused {
 
 /// A path as decoded segments. `/a/b` and `/a/b/` are the same.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Path(Vec<String>);
+pub struct Path<'a>(Vec<Cow<'a, str>>);
 
-impl Path {
+impl<'a> Path<'a> {
     /// Takes a raw path apart (without query), decoding each segment once.
-    pub fn parse(raw: &str) -> Result<Self, PathRefused> {
+    pub fn parse(raw: &'a str) -> Result<Self, PathRefused> {
         let rest = raw.strip_prefix('/').ok_or(PathRefused::NotAbsolute)?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.is_empty() {
@@ -44,22 +46,37 @@ impl Path {
     /// The path as servers see it that drop what follows a semicolon in a segment, where that makes
     /// a difference.
     fn without_parameters(&self) -> Option<Self> {
-        let cut = |segment: &String| segment.split(';').next().unwrap_or_default().to_owned();
+        let cut =
+            |segment: &Cow<'_, str>| Cow::Owned(segment.split(';').next().unwrap_or_default().to_owned());
         self.0.iter().any(|segment| segment.contains(';')).then(|| Self(self.0.iter().map(cut).collect()))
     }
 
     /// The decoded segments.
-    pub fn segments(&self) -> &[String] {
+    pub fn segments(&self) -> &[Cow<'a, str>] {
         &self.0
     }
 }
 
-fn decode_segment(raw: &str) -> Result<String, PathRefused> {
+fn decode_segment(raw: &str) -> Result<Cow<'_, str>, PathRefused> {
     // Where a query or a fragment begins is for whoever calls to say; a stray mark would be read as
     // part of the path by some and as its end by others.
     if raw.contains(['?', '#']) {
         return Err(PathRefused::ForbiddenCharacter);
     }
+    let segment = if raw.contains('%') { Cow::Owned(percent_decoded(raw)?) } else { Cow::Borrowed(raw) };
+    // Some servers drop what follows a semicolon, so `..;x` counts as a dot segment too.
+    match segment.split(';').next() {
+        _ if segment.is_empty() => Err(PathRefused::EmptySegment),
+        Some("." | "..") => Err(PathRefused::DotSegment),
+        _ if segment.chars().any(|c| matches!(c, '/' | '\\') || c.is_control()) => {
+            Err(PathRefused::ForbiddenCharacter)
+        }
+        _ => Ok(segment),
+    }
+}
+
+/// Strict: every percent sign must be followed by two digits, and the whole must be UTF-8.
+fn percent_decoded(raw: &str) -> Result<String, PathRefused> {
     let mut decoded = Vec::with_capacity(raw.len());
     let mut bytes = raw.bytes();
     while let Some(byte) = bytes.next() {
@@ -70,16 +87,7 @@ fn decode_segment(raw: &str) -> Result<String, PathRefused> {
             byte
         });
     }
-    let segment = String::from_utf8(decoded).map_err(|_| PathRefused::Malformed)?;
-    // Some servers drop what follows a semicolon, so `..;x` counts as a dot segment too.
-    match segment.split(';').next() {
-        _ if segment.is_empty() => Err(PathRefused::EmptySegment),
-        Some("." | "..") => Err(PathRefused::DotSegment),
-        _ if segment.chars().any(|c| matches!(c, '/' | '\\') || c.is_control()) => {
-            Err(PathRefused::ForbiddenCharacter)
-        }
-        _ => Ok(segment),
-    }
+    String::from_utf8(decoded).map_err(|_| PathRefused::Malformed)
 }
 
 fn hex_digit(byte: Option<u8>) -> Result<u8, PathRefused> {
@@ -125,7 +133,7 @@ impl Pattern {
     }
 
     /// Whether the path fits. ASCII case makes no difference.
-    pub fn matches(&self, path: &Path) -> bool {
+    pub fn matches(&self, path: &Path<'_>) -> bool {
         let (fixed, open_ended) = match self.0.split_last() {
             Some((Part::Rest, fixed)) => (fixed, true),
             _ => (self.0.as_slice(), false),
@@ -139,15 +147,15 @@ impl Pattern {
     }
 }
 
-fn part(segment: String) -> Result<Part, PatternRefused> {
+fn part(segment: Cow<'_, str>) -> Result<Part, PatternRefused> {
     let inside = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}'));
     match inside {
-        None if segment.contains(['{', '}']) => Err(PatternRefused::Placeholder(segment)),
-        None => Ok(Part::Literal(segment)),
+        None if segment.contains(['{', '}']) => Err(PatternRefused::Placeholder(segment.into_owned())),
+        None => Ok(Part::Literal(segment.into_owned())),
         Some(name) => {
             let (name, part) = name.strip_prefix('*').map_or((name, Part::One), |n| (n, Part::Rest));
             let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-            if is_name { Ok(part) } else { Err(PatternRefused::Placeholder(segment)) }
+            if is_name { Ok(part) } else { Err(PatternRefused::Placeholder(segment.into_owned())) }
         }
     }
 }
@@ -176,12 +184,12 @@ impl Rules {
     /// The lowest role that passes. Where no rule fits: Member for GET, HEAD and OPTIONS, Manager
     /// for everything else, so also for a method nobody has heard of. A path with semicolons needs
     /// the role of both ways to read it.
-    pub fn least_role(&self, method: &str, path: &Path) -> Role {
+    pub fn least_role(&self, method: &str, path: &Path<'_>) -> Role {
         let literally = self.first_match(method, path);
         path.without_parameters().map_or(literally, |cut| literally.max(self.first_match(method, &cut)))
     }
 
-    fn first_match(&self, method: &str, path: &Path) -> Role {
+    fn first_match(&self, method: &str, path: &Path<'_>) -> Role {
         let fits = |rule: &&Rule| {
             let method_fits = rule.methods.as_ref().is_none_or(|methods| methods.iter().any(|m| m == method));
             method_fits && rule.path.matches(path)
@@ -200,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    fn path(raw: &str) -> Path {
+    fn path(raw: &str) -> Path<'_> {
         Path::parse(raw).unwrap()
     }
 

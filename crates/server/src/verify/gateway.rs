@@ -49,12 +49,12 @@ const PAGES: [&str; 5] = ["invite", "login", "logout", "settings", "setup"];
 /// Everything that matches no route: to the upstream if there is one, after token, path and role.
 pub async fn gateway(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
     let nothing_here = || Error::NotFound("there is nothing at this path".into());
-    let path = Path::parse(request.uri().path());
+    let (parts, body) = request.into_parts();
+    let path = Path::parse(parts.uri.path());
     if path.as_ref().is_ok_and(is_ours) {
         return Err(nothing_here());
     }
     let Some(proxy) = &app.proxy else { return Err(nothing_here()) };
-    let (parts, body) = request.into_parts();
     let (accepted, origin) = guard::authenticate(&parts, &app, Checkpoint::Gateway)?;
     let path = path.map_err(|problem| Error::BadRequest(problem.to_string()))?;
     let least = app.rules.least_role(parts.method.as_str(), &path);
@@ -75,7 +75,7 @@ pub async fn gateway(State(app): State<Arc<App>>, request: Request) -> Result<Re
     })
 }
 
-fn is_ours(path: &Path) -> bool {
+fn is_ours(path: &Path<'_>) -> bool {
     let segments = path.segments();
     let starts_with = |prefix: &&[&str]| {
         prefix.len() <= segments.len()
