@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -121,13 +122,20 @@ impl Builder {
     /// If it doesn't start.
     pub async fn start(self) -> TestServer {
         let Self { mut config, database } = self;
-        let folder = tempfile::tempdir().expect("a folder for the test");
+        let folder = folder();
         config.store.url = StoreUrl(match database {
             Database::Sqlite => format!("sqlite://{}/tokenhouse.db", folder.path().display()),
             Database::Postgres => postgres::database().await,
         });
         TestServer::run(config, Clock::turned(START), Random::seeded(1), folder).await
     }
+}
+
+/// A folder in memory where the system has such: every commit waits for the disk, which others use too.
+fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a folder for the test")
 }
 
 /// A Tokenhouse that answers over HTTP until it is dropped.
@@ -188,7 +196,7 @@ impl TestServer {
         self.stop.cancel();
         (&mut self.serving).await.expect("it stops");
         self.app.store.clone().close().await;
-        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a folder"));
+        let folder = std::mem::replace(&mut self.folder, folder());
         Self::run(self.app.config.clone(), self.clock.clone(), self.app.random.clone(), folder).await
     }
 

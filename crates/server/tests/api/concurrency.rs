@@ -1,13 +1,14 @@
 //! What holds when many come at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use futures_util::future::join_all;
 use serde_json::json;
 use tokenhouse_core::people::Role;
 use tokenhouse_testkit::client::{Answer, Client};
 use tokenhouse_testkit::server::{Bearer, Database, TestServer};
+use tokio::sync::mpsc::{self, UnboundedSender};
 
 use super::{forward_auth, generate, head, is_accepted};
 
@@ -70,57 +71,70 @@ async fn of_two_admins_one_stays() {
     }
 }
 
-/// A token and whether what takes it away has been answered.
+/// Nobody has done anything to the token yet.
+const UNTOUCHED: u8 = 0;
+/// It is being taken away.
+const TOUCHED: u8 = 1;
+/// What takes it away has been answered.
+const GONE: u8 = 2;
+
+/// A token and how far taking it away has come.
 struct Prey {
     token: Bearer,
-    gone: AtomicBool,
+    state: AtomicU8,
 }
 
-/// Checks tokens again and again, from several threads, while `take_away` ends them one by one.
-/// Every check that starts after the answer must be refused.
+/// Checks all tokens again and again, and once more after the last of them has gone. A check that ends
+/// before anything is done to its token must be accepted, and is reported; one that starts after the
+/// answer must be refused.
+async fn check_again_and_again(
+    server: Arc<TestServer>,
+    prey: Arc<Vec<Prey>>,
+    method: &'static str,
+    accepted: UnboundedSender<()>,
+) {
+    loop {
+        let all_gone = prey.iter().all(|prey| prey.state.load(Ordering::SeqCst) == GONE);
+        for Prey { token, state } in prey.iter() {
+            let before = state.load(Ordering::SeqCst);
+            let answer = forward_auth(&server, token, method).await;
+            let after = state.load(Ordering::SeqCst);
+            assert!(before != GONE || answer.status != 200, "accepted after the answer: {answer}");
+            assert!(after != UNTOUCHED || answer.status == 200, "refused before the request: {answer}");
+            if answer.status == 200 {
+                // Nobody listens any more when the test has failed already.
+                let _ = accepted.send(());
+            }
+        }
+        if all_gone {
+            return;
+        }
+    }
+}
+
+/// Checks tokens from several threads, while `take_away` ends them one by one.
 async fn hammer<F: Future<Output = Answer>>(
     server: TestServer,
     tokens: Vec<Bearer>,
     method: &'static str,
     take_away: impl Fn(usize) -> F,
 ) {
-    let prey = tokens.into_iter().map(|token| Prey { token, gone: AtomicBool::new(false) });
+    let prey = tokens.into_iter().map(|token| Prey { token, state: AtomicU8::new(UNTOUCHED) });
     let prey: Arc<Vec<Prey>> = Arc::new(prey.collect());
     let server = Arc::new(server);
-    let accepted = Arc::new(AtomicUsize::new(0));
-    let finished = Arc::new(AtomicBool::new(false));
-    let hammers: Vec<_> = (0..4)
-        .map(|start| {
-            let (server, prey) = (Arc::clone(&server), Arc::clone(&prey));
-            let (accepted, finished) = (Arc::clone(&accepted), Arc::clone(&finished));
-            tokio::spawn(async move {
-                loop {
-                    let last = finished.load(Ordering::SeqCst);
-                    for number in 0..prey.len() {
-                        let Prey { token, gone } = &prey[(number + start) % prey.len()];
-                        let gone = gone.load(Ordering::SeqCst);
-                        let answer = forward_auth(&server, token, method).await;
-                        assert!(!gone || answer.status != 200, "accepted after the answer: {answer}");
-                        accepted.fetch_add(usize::from(answer.status == 200), Ordering::SeqCst);
-                    }
-                    if last {
-                        return;
-                    }
-                }
-            })
-        })
-        .collect();
-    for (number, taken) in prey.iter().enumerate() {
+    let (sender, mut accepted) = mpsc::unbounded_channel();
+    let check = || check_again_and_again(Arc::clone(&server), Arc::clone(&prey), method, sender.clone());
+    let hammers: Vec<_> = (0..4).map(|_| tokio::spawn(check())).collect();
+    drop(sender);
+    for (number, Prey { state, .. }) in prey.iter().enumerate() {
         // Only what is in use can be taken from under somebody.
-        let before = accepted.load(Ordering::SeqCst);
-        while accepted.load(Ordering::SeqCst) == before {
-            tokio::task::yield_now().await;
-        }
+        while accepted.try_recv().is_ok() {}
+        accepted.recv().await.expect("the checks go on");
+        state.store(TOUCHED, Ordering::SeqCst);
         let answer = take_away(number).await;
         assert_eq!(answer.status / 100, 2, "{answer}");
-        taken.gone.store(true, Ordering::SeqCst);
+        state.store(GONE, Ordering::SeqCst);
     }
-    finished.store(true, Ordering::SeqCst);
     for hammer in hammers {
         hammer.await.unwrap();
     }
@@ -184,20 +198,30 @@ async fn no_check_that_starts_after_a_demotion_or_deactivation_accepts() {
     .await;
 }
 
-/// Makes tokens with a token, and with those, until none of them is good any more.
-async fn thieve(client: Client, stolen: Bearer, name: usize) -> Vec<Bearer> {
+/// Makes tokens with a token, and with those, until none of them is good any more: after the answer to
+/// the revoke at the latest.
+async fn thieve(
+    client: Client,
+    stolen: Bearer,
+    name: usize,
+    answered: Arc<AtomicBool>,
+    made: UnboundedSender<()>,
+) -> Vec<Bearer> {
     let mut loot = vec![stolen];
-    for number in 0..5_000 {
-        let with = &loot[loot.len() - 1];
+    for number in 0.. {
+        let too_late = answered.load(Ordering::SeqCst);
         let wanted = json!({ "name": format!("{name}-{number}") });
-        let answer = client.as_(with).post("/api/user-tokens", &wanted).await;
+        let answer = client.as_(&loot[loot.len() - 1]).post("/api/user-tokens", &wanted).await;
         match answer.status {
-            201 => loot.push(answer.bearer()),
-            401 => return loot,
+            201 if !too_late => {
+                loot.push(answer.bearer());
+                made.send(()).expect("the test counts");
+            }
+            401 => break,
             _ => panic!("{answer}"),
         }
     }
-    panic!("the thief was never stopped");
+    loot
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -205,15 +229,18 @@ async fn a_thief_cannot_outlive_a_revoke_with_descendants() {
     let server = TestServer::start().await;
     let ada = server.person("Ada", Role::Member).await;
     let stolen = generate(&server, &ada.token, "stolen", None).await;
-    let thieves: Vec<_> =
-        (0..8).map(|name| tokio::spawn(thieve(server.client(), stolen.bearer(), name))).collect();
-    let enough = head(&server).await + 40;
-    while head(&server).await < enough {
-        tokio::task::yield_now().await;
+    let answered = Arc::new(AtomicBool::new(false));
+    let (sender, mut made) = mpsc::unbounded_channel();
+    let thief = |name| thieve(server.client(), stolen.bearer(), name, Arc::clone(&answered), sender.clone());
+    let thieves: Vec<_> = (0..8).map(|name| tokio::spawn(thief(name))).collect();
+    drop(sender);
+    for _ in 0..40 {
+        made.recv().await.expect("the thieves are at it");
     }
     let change = json!({ "revoke": true, "descendants": true });
     let path = format!("/api/user-tokens/{}", stolen.id());
     server.as_(&ada.token).put(&path, &change).await.expect(200);
+    answered.store(true, Ordering::SeqCst);
     for thief in thieves {
         for token in thief.await.unwrap() {
             assert!(!is_accepted(&server, &token).await);
