@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -98,9 +99,19 @@ pub fn pinned(program: &Path, core: Option<usize>) -> Command {
     command
 }
 
-/// An address on loopback that nobody listens on.
-pub fn free_address() -> std::io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+/// An address on loopback that nobody listens on, another one each time. Not one of those that the
+/// system gives to connections: asking whether a server listens there could connect to itself.
+pub fn free_address() -> Result<SocketAddr, Failure> {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        if port >= 30_000 {
+            return Err("no free port from 20,000 to 29,999".into());
+        }
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
 }
 
 /// The answer to a GET on a connection of its own. `headers` are whole lines.
