@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use tokenhouse_core::clock::{Clock, Timestamp};
+use tokenhouse_core::clock::Clock;
 use tokenhouse_core::codec::Codec;
 use tokenhouse_core::keys::MasterKey;
 use tokenhouse_core::random::{NoRandomness, Random};
 use tokenhouse_core::rules::Rules;
 use tokenhouse_core::verdict::{self, Accepted, Reason, Refused, Scope};
 use tokenhouse_store::tokens::Entry;
-use tokenhouse_store::{Store, Writer, tokens, users};
+use tokenhouse_store::{Claim, Store, Writer, tokens, users};
 
 use crate::auth::guard::Call;
 use crate::config::Config;
@@ -107,6 +107,14 @@ impl App {
         }))
     }
 
+    /// Makes this the only server of the store, and catches up with whoever was it before: what they
+    /// answered since the index was loaded must be in effect here before the first check.
+    pub async fn claim(&self) -> Result<Claim, StartError> {
+        let claim = self.store.claim().await?;
+        self.feed.follow_all().await?;
+        Ok(claim)
+    }
+
     /// Checks a bearer token by the one rule, counts it, and notes the use if it is good.
     pub fn check(&self, at: Checkpoint, bearer: &[u8], ip: std::net::IpAddr) -> Result<Accepted, Refused> {
         let now = self.clock.now();
@@ -161,10 +169,5 @@ impl App {
             feed.follow(head.seq).await
         });
         Ok(committed.await.map_err(Error::internal)??)
-    }
-
-    /// The instant of now.
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 }

@@ -95,7 +95,7 @@ impl Feed {
     }
 
     async fn follow_head(&self) -> Result<(), Error> {
-        let (head, _) = audit::head(&mut *self.store.follow().await?).await?;
+        let (head, _) = audit::head(&mut *self.store.read_log().await?).await?;
         self.follow(head.seq).await
     }
 
@@ -107,7 +107,7 @@ impl Feed {
     /// Applies one page of changes: reads the present state of whatever they touched. State that is
     /// newer than the change does no harm, since its own change follows.
     async fn catch_up(&self, applied: i64) -> Result<i64, Error> {
-        let mut reader = self.store.follow().await?;
+        let mut reader = self.store.read_log().await?;
         let page = changes::since(&mut reader, applied, PAGE).await?;
         let mut touched = Touched::default();
         for change in &page {

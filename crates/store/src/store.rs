@@ -111,11 +111,11 @@ impl Store {
         Ok(Reader(self.readers.acquire().await?))
     }
 
-    /// The connection to follow the log with.
+    /// The connection to read the log of changes with, for the one who follows it.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if it doesn't become free within 10 seconds.
-    pub async fn follow(&self) -> Result<Reader, Error> {
+    pub async fn read_log(&self) -> Result<Reader, Error> {
         Ok(Reader(self.followers.acquire().await?))
     }
 

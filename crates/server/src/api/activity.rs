@@ -197,7 +197,7 @@ pub async fn list(
     Query(page): Query<PageQuery>,
 ) -> Result<axum::Json<PageOf<Activity>>, Error> {
     let (limit, offset) = page.window()?;
-    let filter = query.filter(app.now())?;
+    let filter = query.filter(app.clock.now())?;
     let found = audit::page(&mut *app.store.read().await?, &filter, limit, offset).await?;
     Ok(axum::Json(page.answer(found, Activity::from)))
 }
@@ -248,9 +248,9 @@ pub async fn insights(
     _caller: Audits,
     Query(query): Query<ActivityQuery>,
 ) -> Result<axum::Json<Insights>, Error> {
-    let filter = query.filter(app.now())?;
+    let filter = query.filter(app.clock.now())?;
     let found = audit::insights(&mut *app.store.read().await?, &filter).await?;
-    let start = filter.from.unwrap_or(app.now());
+    let start = filter.from.unwrap_or(app.clock.now());
     let counted = |day: Timestamp| found.days.iter().find(|known| known.start == day);
     let buckets = (0..query.timeframe.days()).map(|day| start.plus_days(day)).map(|start| {
         let (user, automated) = counted(start).map_or((0, 0), |day| (day.user, day.automated));
@@ -278,7 +278,7 @@ pub async fn csv(
     _caller: Audits,
     Query(query): Query<ActivityQuery>,
 ) -> Result<Response, Error> {
-    let filter = query.filter(app.now())?;
+    let filter = query.filter(app.clock.now())?;
     let header_row = table(&[])?;
     let rows =
         futures_util::stream::try_unfold((app, filter, i64::MAX, Some(header_row)), |state| async move {
@@ -295,7 +295,6 @@ pub async fn csv(
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"activity.csv\""),
-        (header::CACHE_CONTROL, "no-store"),
     ];
     Ok((headers, Body::from_stream(rows)).into_response())
 }

@@ -9,10 +9,18 @@ pub mod teams;
 pub mod user_tokens;
 pub mod users;
 
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::error::{Error, Fields};
+
+/// 201, with where to find what was made.
+fn created(path: String, body: impl Serialize) -> Result<Response, Error> {
+    let location = HeaderValue::try_from(path).map_err(Error::internal)?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(body)).into_response())
+}
 
 /// Which part of a list is wanted.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TeamId, UserId};
@@ -12,7 +12,7 @@ use tokenhouse_store::teams as stored;
 use utoipa::ToSchema;
 
 use super::body::{Id, Json, Query};
-use super::{PageOf, PageQuery};
+use super::{PageOf, PageQuery, created};
 use crate::app::App;
 use crate::auth::guard::{ManagesPeople, SeesPeople};
 use crate::error::{Error, Problem};
@@ -127,10 +127,8 @@ pub async fn create(
         description: wanted.description.as_deref(),
         members: wanted.members.as_deref(),
     };
-    let created = with_members(teams::create(&app, &call, wanted).await?);
-    let location =
-        HeaderValue::try_from(format!("/api/teams/{}", created.team.id)).map_err(Error::internal)?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(created)).into_response())
+    let made = with_members(teams::create(&app, &call, wanted).await?);
+    created(format!("/api/teams/{}", made.team.id), made)
 }
 
 /// One team, with its members

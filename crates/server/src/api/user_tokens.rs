@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
@@ -14,6 +14,7 @@ use tokenhouse_store::tokens as stored;
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::{Id, Json, Query};
+use super::created;
 use crate::app::App;
 use crate::auth::guard::{Anyone, ManagesServiceTokens};
 use crate::error::{Error, Problem};
@@ -196,7 +197,7 @@ pub async fn list(
     State(app): State<Arc<App>>,
     Anyone(call): Anyone,
 ) -> Result<axum::Json<Vec<Token>>, Error> {
-    let now = app.now();
+    let now = app.clock.now();
     let found = tokens::personal(&app, &call).await?;
     Ok(axum::Json(found.into_iter().map(|token| Token::at(now, token)).collect()))
 }
@@ -209,7 +210,7 @@ pub async fn list_service(
     _caller: ManagesServiceTokens,
     Query(query): Query<ServiceTokensQuery>,
 ) -> Result<axum::Json<Vec<Token>>, Error> {
-    let now = app.now();
+    let now = app.clock.now();
     let found = tokens::service(&app, query.user_id.map(UserId)).await?;
     Ok(axum::Json(found.into_iter().map(|token| Token::at(now, token)).collect()))
 }
@@ -229,23 +230,14 @@ pub async fn generate(
         scim_endpoints_only: wanted.scim_endpoints_only,
         user_id: wanted.user_id.map(UserId),
     };
-    Ok(shown_once(&app, tokens::generate(&app, &call, wanted).await?))
+    shown_once(&app, tokens::generate(&app, &call, wanted).await?)
 }
 
-/// The one answer that holds a secret. Nobody on the way may keep it.
-fn shown_once(app: &App, generated: Generated) -> Response {
-    let location = format!("/api/user-tokens/{}", generated.token.id);
-    let body = NewToken {
-        token: Token::at(app.now(), generated.token),
-        bearer_token: generated.bearer_token.expose().to_owned(),
-    };
-    let mut response = (StatusCode::CREATED, axum::Json(body)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(location) = HeaderValue::try_from(location) {
-        headers.insert(header::LOCATION, location);
-    }
-    response
+/// The one answer that holds a secret. Like all of ours, it is not for anybody on the way to keep.
+fn shown_once(app: &App, generated: Generated) -> Result<Response, Error> {
+    let path = format!("/api/user-tokens/{}", generated.token.id);
+    let bearer_token = generated.bearer_token.expose().to_owned();
+    created(path, NewToken { token: Token::at(app.clock.now(), generated.token), bearer_token })
 }
 
 /// One token
@@ -257,7 +249,7 @@ pub async fn one(
     Id(id): Id,
 ) -> Result<axum::Json<Token>, Error> {
     let token = tokens::one(&app, &call, TokenId(id)).await?;
-    Ok(axum::Json(Token::at(app.now(), token)))
+    Ok(axum::Json(Token::at(app.clock.now(), token)))
 }
 
 /// Revoke or restore a token
@@ -278,7 +270,7 @@ pub async fn change(
             return Err(Error::field("descendants", "restoring brings back one token only"));
         }
     };
-    Ok(axum::Json(Token::at(app.now(), token)))
+    Ok(axum::Json(Token::at(app.clock.now(), token)))
 }
 
 fn unchangeable(wanted: &ChangeToken) -> Result<(), Error> {
@@ -320,7 +312,7 @@ pub async fn rotate(
 ) -> Result<Response, Error> {
     let RotateToken { name, expires_in_days } = wanted.map(|Json(wanted)| wanted).unwrap_or_default();
     let generated = tokens::rotate(&app, &call, TokenId(id), name.as_deref(), expires_in_days).await?;
-    Ok(shown_once(&app, generated))
+    shown_once(&app, generated)
 }
 
 /// The presented token
@@ -328,7 +320,7 @@ pub async fn rotate(
     responses((status = 200, body = Token), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn current(State(app): State<Arc<App>>, Anyone(call): Anyone) -> Result<axum::Json<Token>, Error> {
     let token = tokens::current(&app, &call).await?;
-    Ok(axum::Json(Token::at(app.now(), token)))
+    Ok(axum::Json(Token::at(app.clock.now(), token)))
 }
 
 /// Revoke the presented token

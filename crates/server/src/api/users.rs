@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::UserId;
@@ -13,7 +13,7 @@ use tokenhouse_store::users::{self as stored, UserFilter, UserSort};
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::{Id, Json, Query};
-use super::{PageOf, PageQuery};
+use super::{PageOf, PageQuery, created};
 use crate::app::App;
 use crate::auth::guard::{Anyone, ManagesPeople, SeesPeople};
 use crate::error::{Error, Problem};
@@ -243,15 +243,7 @@ pub async fn create(
         owner: wanted.owner.as_deref(),
     };
     let Created { user, invite_url } = users::create(&app, &call, wanted).await?;
-    let location = format!("/api/users/{}", user.id);
-    let body = NewUser { user: user.into(), invite_url };
-    let mut response = (StatusCode::CREATED, axum::Json(body)).into_response();
-    // The link is as good as a password until it is used.
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    created(format!("/api/users/{}", user.id), NewUser { user: user.into(), invite_url })
 }
 
 /// The caller's own account

@@ -109,13 +109,14 @@ pub struct Origin {
     pub request_id: Option<RequestId>,
 }
 
-/// Where a request came from, without waiting for anything.
-pub fn origin(parts: &Parts, app: &App) -> Origin {
+/// The address of the client.
+pub fn client(parts: &Parts, app: &App) -> IpAddr {
     let peer = parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
-    Origin {
-        ip: address::client(peer, &parts.headers, &app.config.server.trusted_proxies),
-        request_id: parts.extensions.get().cloned(),
-    }
+    address::client(peer, &parts.headers, &app.config.server.trusted_proxies)
+}
+
+fn origin(parts: &Parts, app: &App) -> Origin {
+    Origin { ip: client(parts, app), request_id: parts.extensions.get().cloned() }
 }
 
 /// Checks the bearer token of a request, at one of the places that do so. Failures beyond what an

@@ -6,14 +6,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Failure};
-use crate::app::{App, StartError};
+use crate::app::App;
 use crate::run::Bound;
 
 /// Answers until it is asked to stop.
 pub(super) async fn run(context: Context) -> Result<ExitCode, Failure> {
     let Context { config, master_key, clock, random } = context;
     let app = App::open(config, master_key, clock, random).await?;
-    let _claim = app.store.claim().await.map_err(StartError::from)?;
+    let _claim = app.claim().await?;
     let shutdown = stop_on_signal()?;
     let bound = Bound::bind(app.clone()).await?;
     let address = bound.address()?;

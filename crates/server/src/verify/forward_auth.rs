@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use tokenhouse_core::rules::Path;
 use tokenhouse_core::verdict::{Accepted, Reason};
 
@@ -28,7 +28,7 @@ use crate::metrics::Checkpoint;
     ))]
 pub async fn forward_auth(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let mut response = match check(&app, &parts) {
+    match check(&app, &parts) {
         Ok(accepted) => {
             // Put in as they are: adding them to other headers would hash each once more.
             let mut response = Response::default();
@@ -39,9 +39,7 @@ pub async fn forward_auth(State(app): State<Arc<App>>, request: Request) -> Resp
             (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge(reason))]).into_response()
         }
         Err(Refusal::Forbidden) => StatusCode::FORBIDDEN.into_response(),
-    };
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    }
 }
 
 enum Refusal {
@@ -51,7 +49,7 @@ enum Refusal {
 
 fn check(app: &App, parts: &http::request::Parts) -> Result<Accepted, Refusal> {
     let token = bearer::token(&parts.headers).map_err(Refusal::Unauthenticated)?;
-    let ip = guard::origin(parts, app).ip;
+    let ip = guard::client(parts, app);
     let accepted = app.check(Checkpoint::ForwardAuth, token, ip).map_err(|refused| match refused.reason {
         Reason::Forbidden | Reason::ScimOnly => Refusal::Forbidden,
         reason => Refusal::Unauthenticated(Some(reason)),

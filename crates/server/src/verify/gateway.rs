@@ -62,7 +62,7 @@ pub async fn gateway(State(app): State<Arc<App>>, request: Request) -> Result<Re
         return Err(Error::Forbidden(format!("this needs the role {least}")));
     }
     let mut identity = identity::headers(&accepted);
-    identity::add_assertion(&mut identity, &app.assertion.sign(&accepted, app.now(), &app.random)?);
+    identity::add_assertion(&mut identity, &app.assertion.sign(&accepted, app.clock.now(), &app.random)?);
     let secure = parts.extensions.get::<Secure>().is_some_and(|secure| secure.0);
     // The peer, since the client's own list of addresses is passed on and ends with the one before it.
     let client = parts.extensions.get::<Peer>().map_or(origin.ip, |peer| peer.0.ip());

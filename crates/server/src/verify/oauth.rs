@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use tokenhouse_core::clock::Timestamp;
@@ -99,14 +99,14 @@ pub async fn introspect(
     State(app): State<Arc<App>>,
     SeesPeople(call): SeesPeople,
     Form(form): Form<TokenForm>,
-) -> Result<Response, Error> {
+) -> Result<axum::Json<Introspection>, Error> {
     let presented = form.token()?.as_bytes();
     let ip = call.ip.unwrap_or(std::net::IpAddr::from([0, 0, 0, 0]));
     let answer = match app.check(Checkpoint::Introspection, presented, ip) {
         Ok(accepted) => Introspection::Active(Box::new(active(&app, presented, &accepted)?)),
         Err(_) => Introspection::Inactive { active: false },
     };
-    Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], axum::Json(answer)).into_response())
+    Ok(axum::Json(answer))
 }
 
 fn active(app: &App, presented: &[u8], accepted: &Accepted) -> Result<ActiveToken, Error> {

@@ -7,7 +7,7 @@ use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::people::Role;
 use tokenhouse_store::{tokens, users};
-use tokenhouse_testkit::server::{Account, TestServer};
+use tokenhouse_testkit::server::{Account, Database, TestServer};
 
 use super::{generate, is_accepted, set_revoked};
 
@@ -58,6 +58,15 @@ async fn deactivating_who_is_deactivated_is_answered_when_it_is_in_effect() {
         .unwrap();
     writer.commit().await.unwrap();
     server.as_(&people.admin.token).delete(&format!("/api/users/{}", people.member.id)).await.expect(204);
+    assert!(!is_accepted(&server, &people.member.token).await);
+}
+
+#[tokio::test]
+async fn who_takes_over_a_store_knows_what_was_answered_before() {
+    let server = TestServer::builder().on(Database::Postgres).start().await;
+    let people = server.people().await;
+    revoked_but_not_followed(&server, &people.member).await;
+    let _claim = server.app.claim().await.unwrap();
     assert!(!is_accepted(&server, &people.member.token).await);
 }
 
