@@ -1,7 +1,7 @@
 //! The server: from a request to its answer.
 //!
 //! [`router`] lists every route. Managing goes through [`api`] and [`service`] to the store; checking
-//! goes through [`verify`] and never touches the store. [`app`] is what both share.
+//! goes through [`verify`] and never touches the store. [`ui`] is the same as [`api`], for people. [`app`] is what both share.
 
 pub mod api;
 pub mod app;
@@ -21,5 +21,6 @@ pub mod router;
 pub mod run;
 pub mod service;
 pub mod tls;
+pub mod ui;
 pub mod usage;
 pub mod verify;

@@ -16,7 +16,8 @@ use crate::api::{activity, status, teams, user_tokens, users};
 use crate::app::App;
 use crate::error::Error;
 use crate::observe::Observed;
-use crate::verify::{forward_auth, gateway, oauth};
+use crate::ui;
+use crate::verify::{forward_auth, oauth};
 
 /// Every route that is described, by who may call it.
 fn described() -> OpenApiRouter<Arc<App>> {
@@ -70,11 +71,11 @@ fn browsable() -> SwaggerUi {
 pub fn router(app: Arc<App>) -> Router {
     let (described, _) = described().split_for_parts();
     described
-        .route("/", get(status::front_door))
+        .merge(ui::routes(&app))
         .route("/forward-auth", any(forward_auth::forward_auth))
-        .merge(browsable())
+        .merge(ui::documentation(browsable().into()))
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
-        .fallback(gateway::gateway)
+        .fallback(ui::unknown)
         .layer(layer_fn({
             let app = Arc::clone(&app);
             move |inner| Observed::new(inner, Arc::clone(&app))
