@@ -8,7 +8,7 @@ let asked;
 async function filter() {
 	asked?.abort();
 	asked = new AbortController();
-	const url = new URL(form.action);
+	const url = new URL(location.pathname, location.origin);
 	for (const [name, value] of new FormData(form)) if (value) url.searchParams.append(name, value);
 	try {
 		const answer = await fetch(url, { signal: asked.signal });

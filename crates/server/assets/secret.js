@@ -49,13 +49,16 @@ if (secret) {
 		button.hidden = false;
 		button.addEventListener("click", () => (button.dataset.copy ? copy(button) : download(button)));
 	}
+	document.querySelector("[data-copy][autofocus]")?.focus();
 	// Copied by hand is saved, too.
 	secret.addEventListener("copy", () => (saved = true));
-	document.querySelector("[data-close]")?.addEventListener("click", (event) => {
-		if (saved || !leave) return;
-		event.preventDefault();
-		leave.showModal();
-	});
+	for (const way of document.querySelectorAll("[data-close]")) {
+		way.addEventListener("click", (event) => {
+			if (saved || !leave) return;
+			event.preventDefault();
+			leave.showModal();
+		});
+	}
 	leave?.querySelector("[data-stay]")?.addEventListener("click", () => leave.close());
 	leave?.querySelector("[data-leave]")?.addEventListener("click", () => (saved = true));
 	addEventListener("beforeunload", (event) => {

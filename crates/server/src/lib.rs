@@ -3,6 +3,9 @@
 //! [`router`] lists every route. Managing goes through [`api`] and [`service`] to the store; checking
 //! goes through [`verify`] and never touches the store. [`ui`] is the same as [`api`], for people. [`app`] is what both share.
 
+// Templates name what they use by the name of this crate, so that those of tests can extend them.
+extern crate self as tokenhouse;
+
 pub mod api;
 pub mod app;
 pub mod auth;

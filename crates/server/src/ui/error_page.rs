@@ -4,8 +4,8 @@ use askama::Template;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
-use super::text;
 use super::page::{Page, Rendered, Section, Viewer, Visit};
+use super::text;
 use crate::error::{FieldError, Problem};
 
 /// For somebody who is signed in.
@@ -77,9 +77,12 @@ impl Told {
 /// Icon, tone, heading and what to do next.
 fn words(status: StatusCode) -> (&'static str, &'static str, &'static str, &'static str) {
     match status {
-        StatusCode::BAD_REQUEST => {
-            ("alert", "orange", "That request can’t be understood", "Go back, and try it again from the page it came from.")
-        }
+        StatusCode::BAD_REQUEST => (
+            "alert",
+            "orange",
+            "That request can’t be understood",
+            "Go back, and try it again from the page it came from.",
+        ),
         StatusCode::UNAUTHORIZED => ("user", "accent", "Sign in first", "You come back here afterwards."),
         StatusCode::FORBIDDEN => (
             "shield",
@@ -93,19 +96,30 @@ fn words(status: StatusCode) -> (&'static str, &'static str, &'static str, &'sta
             "There is nothing here",
             "The address may be mistyped, or what was here has been deleted or belongs to somebody else.",
         ),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            ("ban", "accent", "This address doesn’t work that way", "Open the page it belongs to, and start from there.")
-        }
-        StatusCode::CONFLICT => {
-            ("alert", "orange", "Something stands in the way", "Go back, look at it again, and change what is named above.")
-        }
+        StatusCode::METHOD_NOT_ALLOWED => (
+            "ban",
+            "accent",
+            "This address doesn’t work that way",
+            "Open the page it belongs to, and start from there.",
+        ),
+        StatusCode::CONFLICT => (
+            "alert",
+            "orange",
+            "Something stands in the way",
+            "Go back, look at it again, and change what is named above.",
+        ),
         StatusCode::PAYLOAD_TOO_LARGE => {
             ("alert", "orange", "That was too much at once", "Go back and send less.")
         }
-        StatusCode::UNPROCESSABLE_ENTITY => {
-            ("alert", "orange", "Some fields are wrong", "Go back and correct them; nothing has been changed.")
+        StatusCode::UNPROCESSABLE_ENTITY => (
+            "alert",
+            "orange",
+            "Some fields are wrong",
+            "Go back and correct them; nothing has been changed.",
+        ),
+        StatusCode::TOO_MANY_REQUESTS => {
+            ("clock", "orange", "Too many attempts", "Wait a moment before the next one.")
         }
-        StatusCode::TOO_MANY_REQUESTS => ("clock", "orange", "Too many attempts", "Wait a moment before the next one."),
         StatusCode::SERVICE_UNAVAILABLE => {
             ("alert", "orange", "Not available at this moment", "Try again in a few seconds.")
         }

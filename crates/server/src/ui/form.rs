@@ -12,9 +12,7 @@ impl Messages {
     pub fn of_error(error: Error, conflicting: &str) -> Result<Self, Error> {
         match error {
             Error::Invalid(errors) => Ok(Self(errors)),
-            Error::Conflict(message) => {
-                Ok(Self(vec![FieldError { field: conflicting.to_owned(), message }]))
-            }
+            Error::Conflict(message) => Ok(Self(vec![FieldError { field: conflicting.to_owned(), message }])),
             other => Err(other),
         }
     }
@@ -42,7 +40,8 @@ mod tests {
     #[test]
     fn messages_stand_at_their_fields_and_the_first_gets_the_focus() {
         let wrong = |field: &str, message: &str| FieldError { field: field.into(), message: message.into() };
-        let error = Error::Invalid(vec![wrong("name", "must not be empty"), wrong("days", "must be 1 or more")]);
+        let error =
+            Error::Invalid(vec![wrong("name", "must not be empty"), wrong("days", "must be 1 or more")]);
         let messages = Messages::of_error(error, "name").unwrap();
         assert_eq!(messages.of("name").as_deref(), Some("Must not be empty."));
         assert_eq!(messages.of("days").as_deref(), Some("Must be 1 or more."));

@@ -35,7 +35,15 @@ impl Listing {
     ) -> Self {
         let (path, query) = page.here().split_once('?').unwrap_or((page.here(), ""));
         let parameters = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        Self { path: path.to_owned(), parameters, sort, descending, number: number.max(1), size: size.max(1), total }
+        Self {
+            path: path.to_owned(),
+            parameters,
+            sort,
+            descending,
+            number: number.max(1),
+            size: size.max(1),
+            total,
+        }
     }
 
     /// A link to the same list with one parameter changed, at its first page. An empty value takes the

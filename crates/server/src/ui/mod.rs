@@ -55,7 +55,11 @@ pub fn surrounded(app: &Arc<App>, pages: Router<Arc<App>>) -> Router<Arc<App>> {
 
 /// Browsers go on to the pages; anything else is told where it is.
 async fn front_door(headers: HeaderMap) -> Response {
-    if prefers_pages(&headers) { Redirect::to("/login").into_response() } else { status::front_door().await.into_response() }
+    if prefers_pages(&headers) {
+        Redirect::to("/login").into_response()
+    } else {
+        status::front_door().await.into_response()
+    }
 }
 
 /// The documentation of the API, which needs a policy of its own.
@@ -89,7 +93,9 @@ pub async fn unknown(State(app): State<Arc<App>>, request: Request) -> Response 
 /// Whether the client asks for pages, as browsers do.
 fn prefers_pages(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split([',', ';'])).any(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
+    accepted
+        .flat_map(|value| value.split([',', ';']))
+        .any(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
 }
 
 /// What is done for every page.

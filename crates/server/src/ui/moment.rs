@@ -84,16 +84,16 @@ impl Moment {
 
     fn written(self, format: &str) -> String {
         // Every instant the store holds has a date; one beyond the year 9999 has none.
-        jiff::Timestamp::from_microsecond(self.at.micros())
-            .map_or_else(|_| "out of range".to_owned(), |at| at.to_zoned(TimeZone::UTC).strftime(format).to_string())
+        jiff::Timestamp::from_microsecond(self.at.micros()).map_or_else(
+            |_| "out of range".to_owned(),
+            |at| at.to_zoned(TimeZone::UTC).strftime(format).to_string(),
+        )
     }
 }
 
 /// A distance of at least a minute, in the largest unit that still says something.
 fn span(seconds: i64) -> String {
-    let counted = |count: i64, one: &str, many: &str| {
-        super::text::plural(count.unsigned_abs(), one, many)
-    };
+    let counted = |count: i64, one: &str, many: &str| super::text::plural(count.unsigned_abs(), one, many);
     let days = seconds / DAY;
     if seconds < HOUR {
         counted(seconds / MINUTE, "minute", "minutes")

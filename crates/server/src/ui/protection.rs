@@ -68,7 +68,9 @@ mod tests {
         ] {
             assert_eq!(policy(address).as_deref(), Some(allowed));
         }
-        for address in ["/callback", "127.0.0.1:1", "http://u@127.0.0.1:1/", "http://a;script-src:1/", "http://a'b/"] {
+        for address in
+            ["/callback", "127.0.0.1:1", "http://u@127.0.0.1:1/", "http://a;script-src:1/", "http://a'b/"]
+        {
             assert_eq!(policy(address), None, "{address}");
         }
     }

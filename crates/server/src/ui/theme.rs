@@ -98,9 +98,15 @@ mod tests {
         for path in ["/", "/settings/tokens?state=active&q=%F0%9F%9A%80", "/a//b"] {
             assert_eq!(local(path), path);
         }
-        for elsewhere in
-            ["", "//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", "/a\r\nb: c", "/ä"]
-        {
+        for elsewhere in [
+            "",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/\t/evil.example",
+            "/a\r\nb: c",
+            "/ä",
+        ] {
             assert_eq!(local(elsewhere), "/", "{elsewhere:?}");
         }
     }

@@ -69,7 +69,9 @@ impl Toast {
     /// The form that takes it back, as path and label of its button. What can't be taken back has none.
     pub fn undo(&self) -> Option<(String, &'static str)> {
         match (self.happening, self.id) {
-            (Happening::TokenRevoked, Some(id)) => Some((format!("/settings/tokens/{id}/restore"), "Restore")),
+            (Happening::TokenRevoked, Some(id)) => {
+                Some((format!("/settings/tokens/{id}/restore"), "Restore"))
+            }
             _ => None,
         }
     }
@@ -115,7 +117,9 @@ mod tests {
                 assert_eq!(Toast::parse(&toast.to_string()), Some(toast));
             }
         }
-        for other in ["", "token-revoked.", "token-revoked.x", "token-revoked.1.2", "<b>hi</b>", "TOKEN-REVOKED"] {
+        for other in
+            ["", "token-revoked.", "token-revoked.x", "token-revoked.1.2", "<b>hi</b>", "TOKEN-REVOKED"]
+        {
             assert_eq!(Toast::parse(other), None, "{other}");
         }
     }
