@@ -10,8 +10,9 @@ use tokenhouse_testkit::server::TestServer;
 #[path = "../tests/ui/showcase.rs"]
 mod showcase;
 
-const PAGES: [(&str, &str); 10] = [
+const PAGES: [(&str, &str); 11] = [
     ("list", "/showcase/Admin/list"),
+    ("toast", "/showcase/toast"),
     ("member", "/showcase/Member/list"),
     ("empty", "/showcase/Admin/empty"),
     ("details", "/showcase/Admin/details"),
@@ -43,6 +44,7 @@ async fn main() {
                 let mut browser = Command::new("chromium");
                 browser
                     .args(["--headless=new", "--no-sandbox", "--hide-scrollbars", "--enable-logging=stderr"])
+                    .arg("--virtual-time-budget=3000")
                     .arg(format!("--user-data-dir={}", profile.path().display()))
                     .arg(format!("--window-size={width},{height}"))
                     .arg(format!("--screenshot={}", picture.display()))

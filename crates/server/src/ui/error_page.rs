@@ -126,7 +126,7 @@ fn words(status: StatusCode) -> (&'static str, &'static str, &'static str, &'sta
         _ => (
             "alert",
             "red",
-            "Something went wrong here",
+            "An error on our side",
             "It is not your fault. Try again, and tell whoever runs this server if it stays like that.",
         ),
     }

@@ -33,7 +33,16 @@ impl Listing {
         (number, size): (u64, u64),
         total: u64,
     ) -> Self {
-        let (path, query) = page.here().split_once('?').unwrap_or((page.here(), ""));
+        Self::at(page.here(), (sort, descending), (number, size), total)
+    }
+
+    fn at(
+        here: &str,
+        (sort, descending): (&'static str, bool),
+        (number, size): (u64, u64),
+        total: u64,
+    ) -> Self {
+        let (path, query) = here.split_once('?').unwrap_or((here, ""));
         let parameters = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         Self {
             path: path.to_owned(),
@@ -96,6 +105,59 @@ impl Listing {
         for (name, value) in changes.iter().filter(|(_, value)| !value.is_empty()) {
             query.append_pair(name, value);
         }
-        format!("{}?{}", self.path, query.finish())
+        match query.finish() {
+            query if query.is_empty() => self.path.clone(),
+            query => format!("{}?{query}", self.path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(here: &str, number: u64, total: u64) -> Listing {
+        Listing::at(here, ("name", false), (number, 10), total)
+    }
+
+    #[test]
+    fn links_keep_what_they_do_not_change() {
+        let list = listing("/settings/tokens?q=a%26b+c&state=active&page=3", 3, 148);
+        assert_eq!(list.with("state", "revoked"), "/settings/tokens?q=a%26b+c&state=revoked");
+        assert_eq!(list.with("state", ""), "/settings/tokens?q=a%26b+c");
+        assert_eq!(listing("/x?state=active", 1, 1).with("state", ""), "/x");
+        assert_eq!(list.next().as_deref(), Some("/settings/tokens?q=a%26b+c&state=active&page=4"));
+        assert_eq!(list.previous().as_deref(), Some("/settings/tokens?q=a%26b+c&state=active&page=2"));
+    }
+
+    #[test]
+    fn a_head_sorts_and_then_turns_the_order_around() {
+        let list = listing("/x?sort=name&page=2", 2, 148);
+        let name = Heading { href: "/x?sort=name&sort_dir=desc".into(), order: Some("ascending") };
+        assert_eq!(list.heading("name"), name);
+        let created = Heading { href: "/x?sort=created&sort_dir=asc".into(), order: None };
+        assert_eq!(list.heading("created"), created);
+        let descending = Listing::at("/x", ("name", true), (1, 10), 5).heading("name");
+        assert_eq!(descending.order, Some("descending"));
+        assert_eq!(descending.href, "/x?sort=name&sort_dir=asc");
+    }
+
+    #[test]
+    fn the_range_and_the_pages_around_it_are_true() {
+        for (number, total, range, previous, next) in [
+            (1, 0, "None", false, false),
+            (1, 1, "1–1 of 1", false, false),
+            (1, 10, "1–10 of 10", false, false),
+            (1, 11, "1–10 of 11", false, true),
+            (2, 11, "11–11 of 11", true, false),
+            (15, 1_148, "141–150 of 1,148", true, true),
+            (99, 11, "Nothing on this page of 11", true, false),
+            (u64::MAX, 11, "Nothing on this page of 11", true, false),
+        ] {
+            let list = listing("/x", number, total);
+            assert_eq!(list.range(), range);
+            assert_eq!((list.previous().is_some(), list.next().is_some()), (previous, next), "{range}");
+        }
+        assert_eq!(listing("/x", 99, 11).previous().as_deref(), Some("/x?page=2"));
     }
 }

@@ -58,7 +58,7 @@ async fn front_door(headers: HeaderMap) -> Response {
     if prefers_pages(&headers) {
         Redirect::to("/login").into_response()
     } else {
-        status::front_door().await.into_response()
+        status::front_door().into_response()
     }
 }
 

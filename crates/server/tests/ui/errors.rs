@@ -33,7 +33,7 @@ async fn a_panic_in_a_page_is_a_page_without_its_words() {
     let (_server, browser) = browser().await;
     let answer = browser.get("/showcase/error/999").await;
     let html = answer.expect(500).text();
-    assert!(html.contains("<h1>Something went wrong here</h1>") && !html.contains("hunter2"), "{html}");
+    assert!(html.contains("<h1>An error on our side</h1>") && !html.contains("hunter2"), "{html}");
 }
 
 #[tokio::test]
