@@ -9,6 +9,8 @@ form?.addEventListener("submit", async (event) => {
 	for (const button of form.querySelectorAll("[name=theme]")) {
 		button.setAttribute("aria-pressed", String(button.value === chosen));
 	}
+	const icon = (element) => element.querySelector("use");
+	icon(form.previousElementSibling).setAttribute("href", icon(event.submitter).getAttribute("href"));
 	form.hidePopover?.();
 	const answer = await fetch(form.action, {
 		method: "POST",

@@ -1,5 +1,6 @@
 //! Pictures of the pages, to be looked at: `cargo run -p tokenhouse --example screenshots -- FOLDER`.
-//! Needs Debian's chromium. Each page at 1280 and 390 px, light and dark.
+//! Needs Debian's chromium. Each page at 1280 and 390 px, light and dark. Names of pages after the folder
+//! choose among them; without any argument the pages are served until they are stopped.
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 use std::path::PathBuf;
@@ -27,11 +28,16 @@ const PAGES: [(&str, &str); 11] = [
 #[tokio::main]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
-    let folder = PathBuf::from(arguments.next().expect("a folder as the first argument"));
-    let wanted: Vec<String> = arguments.collect();
-    std::fs::create_dir_all(&folder).expect("the folder can be made");
     let server = TestServer::start().await;
     let address = showcase::serve(&server).await;
+    let Some(folder) = arguments.next().map(PathBuf::from) else {
+        for (_, path) in PAGES {
+            println!("http://{address}{path}");
+        }
+        return std::future::pending().await;
+    };
+    let wanted: Vec<String> = arguments.collect();
+    std::fs::create_dir_all(&folder).expect("the folder can be made");
     for (name, path) in PAGES {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
             continue;

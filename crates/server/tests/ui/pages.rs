@@ -63,6 +63,24 @@ async fn every_page_is_protected() {
 }
 
 #[tokio::test]
+async fn a_page_may_let_its_forms_lead_to_one_more_place() {
+    let (_server, browser) = browser().await;
+    let answer = browser.get("/showcase/hand-over").await;
+    let policy = answer.expect(200).header("content-security-policy").unwrap();
+    assert!(policy.ends_with("; form-action 'self' http://127.0.0.1:53682"), "{policy}");
+}
+
+#[tokio::test]
+async fn an_answer_that_shows_a_secret_is_not_compressed() {
+    let (_server, browser) = browser().await;
+    let browser = browser.with("accept-encoding", "gzip");
+    let path = "/showcase/Admin/secret";
+    assert_eq!(browser.get(path).await.expect(200).header("content-encoding"), Some("gzip"));
+    let shown = browser.send(Method::POST, path, None, "").await;
+    assert_eq!(shown.expect(200).header("content-encoding"), None);
+}
+
+#[tokio::test]
 async fn the_documentation_of_the_api_has_a_policy_of_its_own() {
     let (_server, browser) = browser().await;
     for path in ["/api/docs/", "/api/docs/swagger-ui.css"] {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::Extension;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +15,7 @@ use tokenhouse::ui::form::Messages;
 use tokenhouse::ui::list::Listing;
 use tokenhouse::ui::moment::Moment;
 use tokenhouse::ui::page::{Page, Rendered, Section, Viewer, Visit};
+use tokenhouse::ui::protection::FormTarget;
 use tokenhouse::ui::toast::{Happening, Toast};
 use tokenhouse::{listener, router, ui};
 use tokenhouse_core::id::UserId;
@@ -39,7 +41,8 @@ pub(crate) async fn serve(server: &TestServer) -> std::net::SocketAddr {
         .route("/showcase/{role}/empty", get(empty))
         .route("/showcase/{role}/details", get(details))
         .route("/showcase/{role}/form", get(form))
-        .route("/showcase/{role}/secret", get(secret))
+        .route("/showcase/{role}/secret", get(secret).post(secret))
+        .route("/showcase/hand-over", get(hand_over))
         .route("/showcase/bare", get(bare))
         .route("/showcase/{role}/error/{status}", get(error))
         .route("/showcase/error/{status}", get(error_before_sign_in))
@@ -188,6 +191,11 @@ struct SignIn {
 
 async fn bare(visit: Visit) -> Response {
     Rendered(SignIn { page: visit.bare("Sign in"), messages: Messages::default() }).into_response()
+}
+
+async fn hand_over(visit: Visit) -> Response {
+    let target = FormTarget::origin_of(&http::Uri::from_static("http://127.0.0.1:53682/callback?a=b"));
+    (target.map(Extension), bare(visit).await).into_response()
 }
 
 async fn error(visit: Visit, Path((role, status)): Path<(String, u16)>) -> Result<Response, Error> {
