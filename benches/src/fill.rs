@@ -38,8 +38,8 @@ const TEAM: &str =
 /// Tokens number `$1` and following, whose hashes lie one behind the other in `$2`, of `$3` owners.
 const TOKENS: &str = "
     WITH RECURSIVE numbers (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < length($2) / 32)
-    INSERT INTO tokens (id, owner_id, name, hash, scim_only, created_at, created_by, expires_at)
-    SELECT $1 + i + 1, ($1 + i) % $3 + 1, 'token-' || ($1 + i), substr($2, i * 32 + 1, 32), 0, $4,
+    INSERT INTO tokens (id, owner_id, name, name_folded, hash, scim_only, created_at, created_by, expires_at)
+    SELECT $1 + i + 1, ($1 + i) % $3 + 1, 'token-' || ($1 + i), 'token-' || ($1 + i), substr($2, i * 32 + 1, 32), 0, $4,
         ($1 + i) % $3 + 1, $5
     FROM numbers";
 

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 
 use crate::clock::Timestamp;
 use crate::id::{TokenId, UserId};
+use crate::identity::Identity;
 use crate::people::{Role, UserType};
 use crate::token::TokenHash;
 
@@ -37,6 +38,21 @@ pub struct OwnerState {
     pub active: bool,
 }
 
+/// An owner, as the index holds them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Owner {
+    /// The present state.
+    pub state: OwnerState,
+    /// The same, ready to be sent.
+    pub identity: Identity,
+}
+
+impl From<OwnerState> for Owner {
+    fn from(state: OwnerState) -> Self {
+        Self { identity: Identity::of(&state), state }
+    }
+}
+
 /// A token, as far as a verdict needs it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TokenState {
@@ -53,14 +69,14 @@ pub struct TokenState {
 #[derive(Debug)]
 struct Entry {
     token: TokenState,
-    owner: Arc<ArcSwap<OwnerState>>,
+    owner: Arc<ArcSwap<Owner>>,
 }
 
 /// All tokens and their owners, in memory.
 #[derive(Debug, Default)]
 pub struct Index {
     tokens: papaya::HashMap<[u8; 16], Entry, foldhash::fast::RandomState>,
-    owners: papaya::HashMap<UserId, Arc<ArcSwap<OwnerState>>, foldhash::fast::RandomState>,
+    owners: papaya::HashMap<UserId, Arc<ArcSwap<Owner>>, foldhash::fast::RandomState>,
 }
 
 impl Index {
@@ -73,7 +89,7 @@ impl Index {
     }
 
     /// The token with this keyed hash and its owner, both as they are now.
-    pub fn find(&self, hash: &TokenHash) -> Option<(TokenState, Arc<OwnerState>)> {
+    pub fn find(&self, hash: &TokenHash) -> Option<(TokenState, Arc<Owner>)> {
         let tokens = self.tokens.pin();
         let entry = tokens.get(&hash.index_key())?;
         Some((entry.token, entry.owner.load_full()))
@@ -93,7 +109,7 @@ impl Index {
     pub fn put_owner(&self, state: OwnerState) {
         let owners = self.owners.pin();
         let id = state.id;
-        let state = Arc::new(state);
+        let state = Arc::new(Owner::from(state));
         match owners.get(&id) {
             Some(owner) => owner.store(state),
             None => {
@@ -148,7 +164,7 @@ pub(crate) mod tests {
         index.put_owner(OwnerState { active: false, ..owner(7, Role::Member) });
         for hash in [a, b] {
             let (_, owner) = index.find(&hash).unwrap();
-            assert_eq!((owner.role, owner.active), (Role::Member, false));
+            assert_eq!((owner.state.role, owner.state.active), (Role::Member, false));
         }
     }
 

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod clock;
 pub mod codec;
 pub mod id;
+pub mod identity;
 pub mod index;
 pub mod keys;
 pub mod people;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::codec::{Codec, NotGenuine};
 use crate::id::{TokenId, UserId};
-use crate::index::{Index, OwnerState, TokenState};
+use crate::index::{Index, Owner, OwnerState, TokenState};
 use crate::people::{Role, UserType};
 use crate::token::{Status, TokenKind};
 
@@ -61,13 +61,13 @@ pub struct Accepted {
     /// The token.
     pub token: TokenState,
     /// Whose it is.
-    pub owner: Arc<OwnerState>,
+    pub owner: Arc<Owner>,
 }
 
 impl Accepted {
     /// Personal or service.
     pub fn kind(&self) -> TokenKind {
-        TokenKind::of_owner(self.owner.user_type)
+        TokenKind::of_owner(self.owner.state.user_type)
     }
 }
 
@@ -102,9 +102,9 @@ pub fn check(
         })
     })?;
     let (token, owner) = index.find(&genuine.hash()).ok_or(Refused::anonymous(Reason::Unknown))?;
-    match verdict(&token, &owner, scope, now) {
+    match verdict(&token, &owner.state, scope, now) {
         None => Ok(Accepted { token, owner }),
-        Some(reason) => Err(Refused { reason, token: Some((token.id, owner.id)) }),
+        Some(reason) => Err(Refused { reason, token: Some((token.id, owner.state.id)) }),
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
     fn a_good_token_is_accepted_with_its_owner() {
         let s = setting(GOOD, owner(7, Role::Manager));
         let accepted = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Any, NOW).unwrap();
-        assert_eq!((accepted.token.id, accepted.owner.role), (TokenId(1), Role::Manager));
+        assert_eq!((accepted.token.id, accepted.owner.state.role), (TokenId(1), Role::Manager));
         assert_eq!(accepted.kind(), TokenKind::Personal);
     }
 

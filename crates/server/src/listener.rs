@@ -7,6 +7,7 @@ mod activity;
 mod body;
 mod socket;
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -16,6 +17,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
 use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -31,18 +34,31 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+pub use body::RequestBody;
+
 use crate::tls;
 use activity::{Activity, Deadline, Timeout};
-use body::{RequestBody, ResponseBody};
+use body::ResponseBody;
 use socket::Socket;
 
-/// Who is at the other end of the connection. In the extensions of every request.
+/// The connection that a request came by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Peer(pub SocketAddr);
+pub struct Connection {
+    /// Who is at the other end.
+    pub peer: SocketAddr,
+    /// Whether it is TLS.
+    pub secure: bool,
+}
 
-/// Whether the connection is TLS. In the extensions of every request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Secure(pub bool);
+/// Lets a router answer; it finds the [`Connection`] in the extensions of every request.
+pub fn routed(
+    router: Router,
+) -> impl Fn(Request<RequestBody>, Connection) -> RouteFuture<Infallible> + Clone + Send + Sync + 'static {
+    move |mut request, connection| {
+        request.extensions_mut().insert(connection);
+        router.clone().call(request)
+    }
+}
 
 /// What a client may take. A request has at most 100 header fields over HTTP/1.1, which is hyper's
 /// limit that costs no allocation; over HTTP/2 only [`Limits::header_bytes`] bounds them.
@@ -119,19 +135,22 @@ const LEAST_BUFFER: usize = 8 * 1024;
 /// What one HTTP/2 stream may hold back for a slow client, in bytes.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// Serves `router` on `listener`, over TLS if there is `tls`, until `shutdown` is cancelled and the
+/// Answers requests on `listener`, over TLS if there is `tls`, until `shutdown` is cancelled and the
 /// requests in flight have ended, or [`Limits::drain`] is over. Upgraded connections are not waited
 /// for: they have no end of their own, and go on until the runtime stops.
-pub async fn serve(
+pub async fn serve<A, F>(
     listener: TcpListener,
     tls: Option<tls::Reloading>,
-    router: Router,
+    answer: A,
     limits: Limits,
     shutdown: CancellationToken,
-) {
+) where
+    A: Fn(Request<RequestBody>, Connection) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Response, Infallible>> + Send + 'static,
+{
     let slots = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
-    let shared = Arc::new(Shared { http: http(&limits), tls, router, limits });
+    let shared = Arc::new(Shared { http: http(&limits), tls, answer, limits });
     while let Some((stream, peer, slot)) = shutdown.run_until_cancelled(accept(&listener, &slots)).await {
         while connections.try_join_next().is_some() {}
         let stop = shutdown.child_token();
@@ -189,14 +208,18 @@ fn http(limits: &Limits) -> Builder<TokioExecutor> {
 }
 
 /// What all connections share.
-struct Shared {
+struct Shared<A> {
     http: Builder<TokioExecutor>,
     tls: Option<tls::Reloading>,
-    router: Router,
+    answer: A,
     limits: Limits,
 }
 
-impl Shared {
+impl<A, F> Shared<A>
+where
+    A: Fn(Request<RequestBody>, Connection) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Response, Infallible>> + Send + 'static,
+{
     /// Serves one connection until it ends, outstays its limits, or has finished what it was at when
     /// `stop` is cancelled.
     async fn handle(
@@ -233,10 +256,8 @@ impl Shared {
         let activity = Arc::new(Activity::new());
         let service = service_fn(|request: Request<Incoming>| {
             let in_flight = Activity::begin(&activity, request.version() == Version::HTTP_2);
-            let mut request = request.map(|body| RequestBody::new(body, self.limits.stall));
-            request.extensions_mut().insert(Peer(peer));
-            request.extensions_mut().insert(Secure(self.tls.is_some()));
-            let answer = self.router.clone().call(request);
+            let request = request.map(|body| RequestBody::new(body, self.limits.stall));
+            let answer = (self.answer)(request, Connection { peer, secure: self.tls.is_some() });
             async move { answer.await.map(|answer| answer.map(|body| ResponseBody::new(body, in_flight))) }
         });
         let socket = TokioIo::new(Socket::new(stream, Arc::clone(&activity), slot));

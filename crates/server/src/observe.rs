@@ -5,7 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, ready};
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -52,15 +52,9 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let started = Instant::now();
-        let Ok(number) = self.app.request_ids.text::<12>() else {
-            return Box::pin(ready(Ok(StatusCode::SERVICE_UNAVAILABLE.into_response())));
-        };
-        let seen = Seen {
-            started,
-            id: RequestId(number.into()),
-            method: request.method().clone(),
-            route: request.extensions().get::<MatchedPath>().cloned(),
+        let route = request.extensions().get().cloned().map_or(Route::Gateway, Route::Matched);
+        let Some(seen) = Seen::begin(&self.app, request.method(), route) else {
+            return Box::pin(ready(Ok(unnumbered())));
         };
         request.extensions_mut().insert(seen.id.clone());
         // Handlers are futures: what panics, panics when they are polled.
@@ -68,10 +62,50 @@ where
         let app = Arc::clone(&self.app);
         Box::pin(async move {
             let answer = answer.await;
-            let Ok(response) =
-                answer.unwrap_or_else(|_| Ok(Error::internal("a handler panicked").into_response()));
+            let Ok(response) = answer.unwrap_or_else(|_| Ok(panicked()));
             Ok(seen.finish(&app, response))
         })
+    }
+}
+
+/// The same around an answer that needs no waiting, and no service.
+pub fn at_once(
+    app: &App,
+    method: &Method,
+    route: &'static str,
+    answer: impl FnOnce() -> Response,
+) -> Response {
+    let Some(seen) = Seen::begin(app, method, Route::AtOnce(route)) else { return unnumbered() };
+    let response = catch_unwind(AssertUnwindSafe(answer));
+    seen.finish(app, response.unwrap_or_else(|_| panicked()))
+}
+
+fn unnumbered() -> Response {
+    StatusCode::SERVICE_UNAVAILABLE.into_response()
+}
+
+/// What is answered instead of what a handler that panicked would have said.
+pub fn panicked() -> Response {
+    Error::internal("a handler panicked").into_response()
+}
+
+/// Who answers.
+enum Route {
+    /// One of the routes.
+    Matched(MatchedPath),
+    /// The one that is answered without them.
+    AtOnce(&'static str),
+    /// None of ours.
+    Gateway,
+}
+
+impl Route {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Matched(path) => path.as_str(),
+            Self::AtOnce(path) => path,
+            Self::Gateway => "gateway",
+        }
     }
 }
 
@@ -80,33 +114,38 @@ struct Seen {
     started: Instant,
     id: RequestId,
     method: Method,
-    route: Option<MatchedPath>,
+    route: Route,
 }
 
 impl Seen {
+    /// Numbers the request; `None` if there is no number for it.
+    fn begin(app: &App, method: &Method, route: Route) -> Option<Self> {
+        let started = Instant::now();
+        let id = RequestId::new(&app.request_ids).ok()?;
+        Some(Self { started, id, method: method.clone(), route })
+    }
+
     /// The log has the route, never the path: whatever somebody puts into a path may be a secret.
     fn finish(self, app: &App, mut response: Response) -> Response {
-        let Self { started, id: RequestId(id), method, route } = self;
-        if let Ok(value) = HeaderValue::try_from(&*id) {
-            response.headers_mut().insert(REQUEST_ID, value);
-        }
+        let Self { started, id, method, route } = self;
+        response.headers_mut().insert(REQUEST_ID, id.header());
         let status = response.status();
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-            problem.with_request_id(&id).write_into(&mut response);
+            problem.with_request_id(id.as_str()).write_into(&mut response);
         }
         // Ours, and not an upstream's: nobody on the way may keep it.
-        if route.is_some() {
+        if !matches!(route, Route::Gateway) {
             let headers = response.headers_mut();
             headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         }
         app.metrics.answer(status.as_u16());
-        let route = route.as_ref().map_or("gateway", MatchedPath::as_str);
+        let (id, route) = (id.as_str(), route.as_str());
         if let Some(Cause(cause)) = response.extensions_mut().remove::<Cause>() {
-            tracing::error!(request_id = &*id, %method, route, status = status.as_u16(), cause = chain(&*cause), "failed");
+            tracing::error!(request_id = id, %method, route, status = status.as_u16(), cause = chain(&*cause), "failed");
         } else if tracing::enabled!(tracing::Level::DEBUG) {
             let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            tracing::debug!(request_id = &*id, %method, route, status = status.as_u16(), micros, "answered");
+            tracing::debug!(request_id = id, %method, route, status = status.as_u16(), micros, "answered");
         }
         response
     }

@@ -1,10 +1,15 @@
 //! Every route there is, on one page.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::{any, get};
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
+use axum::routing::get;
+use futures_util::future::{Either, Ready, ready};
+use http::Request;
 use tower::layer::layer_fn;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -15,6 +20,7 @@ use crate::api::documentation::Documentation;
 use crate::api::{activity, status, teams, user_tokens, users};
 use crate::app::App;
 use crate::error::Error;
+use crate::listener::{self, Connection, RequestBody};
 use crate::observe::Observed;
 use crate::ui;
 use crate::verify::{forward_auth, oauth};
@@ -56,7 +62,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     openapi
 }
 
-/// Answers every method, so it can't be among the routes above.
+/// Answers every method, and before there are routes, so it can't be among those above.
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(forward_auth::forward_auth))]
 struct ForwardAuthDocumentation;
@@ -67,12 +73,32 @@ fn browsable() -> SwaggerUi {
     SwaggerUi::new("/api/docs").url("/api/openapi.json", openapi()).config(config)
 }
 
-/// The whole application.
+/// The whole application. What a proxy asks before each request of its own goes past the routes and
+/// what surrounds them.
+pub fn answer(
+    app: Arc<App>,
+) -> impl Fn(Request<RequestBody>, Connection) -> Either<Ready<Answer>, RouteFuture<Infallible>>
++ Clone
++ Send
++ Sync
++ 'static {
+    let routed = listener::routed(router(Arc::clone(&app)));
+    move |request, connection| {
+        if request.uri().path() == forward_auth::PATH {
+            Either::Left(ready(Ok(forward_auth::forward_auth(&app, &request, connection))))
+        } else {
+            Either::Right(routed(request, connection))
+        }
+    }
+}
+
+type Answer = Result<Response, Infallible>;
+
+/// Every other route.
 pub fn router(app: Arc<App>) -> Router {
     let (described, _) = described().split_for_parts();
     described
         .merge(ui::routes(&app))
-        .route("/forward-auth", any(forward_auth::forward_auth))
         .merge(ui::documentation(browsable().into()))
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .fallback(ui::unknown)

@@ -91,10 +91,10 @@ impl Bound {
             background.spawn(tls.clone().follow(RELOAD_EVERY, shutdown.clone()));
         }
         if let Some(metrics) = metrics {
-            let router = router::metrics_router(Arc::clone(&app));
+            let router = listener::routed(router::metrics_router(Arc::clone(&app)));
             background.spawn(listener::serve(metrics, None, router, Limits::default(), shutdown.clone()));
         }
-        listener::serve(main, tls, router::router(Arc::clone(&app)), Limits::default(), shutdown).await;
+        listener::serve(main, tls, router::answer(Arc::clone(&app)), Limits::default(), shutdown).await;
         while let Some(ended) = background.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "background work ended early");

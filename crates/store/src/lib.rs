@@ -14,6 +14,7 @@ mod keys;
 mod sql;
 mod store;
 pub mod teams;
+pub mod token_lists;
 pub mod tokens;
 pub mod usage;
 pub mod users;

@@ -6,7 +6,7 @@ use sqlx::{FromRow, Row as _};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::index::TokenState;
-use tokenhouse_core::people::{Name, Role, UserType};
+use tokenhouse_core::people::{Name, Role, UserType, fold};
 use tokenhouse_core::token::TokenHash;
 
 use crate::dialect::Dialect;
@@ -30,6 +30,9 @@ macro_rules! select {
         )
     };
 }
+
+/// Selects tokens with their owners; ends after `AND`.
+pub(crate) const SELECT: &str = select!("");
 
 /// A token to be stored.
 #[derive(Clone, Debug)]
@@ -168,7 +171,9 @@ pub async fn insert(w: &mut Writer, new: &NewToken<'_>) -> Result<TokenId, Error
     w.insert(
         sqlx::query(
             "INSERT INTO tokens (owner_id, name, hash, scim_only, created_at, created_by, expires_at, \
-             parent_id, rotates) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+             parent_id, rotates, name_folded, is_service) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+             coalesce((SELECT CASE user_type WHEN 'Service' THEN 1 ELSE 0 END FROM users WHERE id = $1), 0)) \
+             RETURNING id",
         )
         .bind(new.owner.0)
         .bind(new.name.as_str())
@@ -178,7 +183,8 @@ pub async fn insert(w: &mut Writer, new: &NewToken<'_>) -> Result<TokenId, Error
         .bind(new.created_by.0)
         .bind(new.expires_at.map(Timestamp::micros))
         .bind(new.parent_id.map(|id| id.0))
-        .bind(new.rotates.map(|id| id.0)),
+        .bind(new.rotates.map(|id| id.0))
+        .bind(fold(new.name.as_str())),
     )
     .await
     .map(TokenId)

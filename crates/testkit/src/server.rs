@@ -212,9 +212,9 @@ impl TestServer {
         self.address = listener.local_addr().expect("a bound address");
         self.client = Client::new(self.address);
         self.stop = CancellationToken::new();
-        let router = router::router(Arc::clone(&self.app));
+        let answer = router::answer(Arc::clone(&self.app));
         self.serving =
-            tokio::spawn(listener::serve(listener, None, router, Limits::default(), self.stop.clone()));
+            tokio::spawn(listener::serve(listener, None, answer, Limits::default(), self.stop.clone()));
         self
     }
 

@@ -3,25 +3,47 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::FromRequestParts;
+use http::HeaderValue;
 use http::request::Parts;
 use tokenhouse_core::audit::{Action, Actor, Entity, Via};
 use tokenhouse_core::id::{TokenId, UserId};
-use tokenhouse_core::index::OwnerState;
+use tokenhouse_core::index::{Owner, OwnerState};
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::policy::{Caller, Permission};
+use tokenhouse_core::random::{NoRandomness, Random};
 use tokenhouse_core::verdict::{Accepted, Reason};
 use tokenhouse_store::audit::Draft;
 
 use super::{address, bearer};
 use crate::app::App;
 use crate::error::Error;
-use crate::listener::Peer;
+use crate::listener::Connection;
 use crate::metrics::Checkpoint;
 
 /// The number of a request, on every answer and in the log.
 #[derive(Clone, Debug)]
-pub struct RequestId(pub Arc<str>);
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// A new one.
+    pub fn new(random: &Random) -> Result<Self, NoRandomness> {
+        let text = random.text::<12>()?;
+        // Base64url is always good for a header.
+        HeaderValue::from_maybe_shared(Bytes::from(text)).map(Self).map_err(|_| NoRandomness)
+    }
+
+    /// The number.
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// The number, for a header.
+    pub fn header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
 
 /// A request whose caller is known: who, by what way, from where.
 #[derive(Clone, Debug)]
@@ -29,7 +51,7 @@ pub struct Call {
     /// Who is asking. On the command line, which has no account, an Admin without a number.
     pub caller: Caller,
     /// The account as it was when the request came in.
-    pub account: Option<Arc<OwnerState>>,
+    pub account: Option<Arc<Owner>>,
     /// By what way.
     pub via: Via,
     /// From which address.
@@ -46,7 +68,7 @@ impl Call {
 
     /// The account that makes something, to be recorded as its creator.
     pub fn creator(&self) -> Option<UserId> {
-        self.account.as_ref().map(|account| account.id)
+        self.account.as_ref().map(|account| account.state.id)
     }
 
     /// An audit record of what this call does.
@@ -60,18 +82,19 @@ impl Call {
         Draft {
             action,
             entity: Entity { kind: action.entity().to_owned(), id, name: name.to_owned() },
-            actor: self.account.as_deref().map(actor),
+            actor: self.account.as_ref().map(|account| actor(&account.state)),
             via: self.via,
             ip: self.ip,
-            request_id: self.request_id.as_ref().map(|id| id.0.to_string()),
+            request_id: self.request_id.as_ref().map(|id| id.as_str().to_owned()),
             changes,
         }
     }
 
     /// A call of whoever holds a token: acts as its owner, through that token.
-    pub fn with_token(account: Arc<OwnerState>, token: TokenId, origin: Origin) -> Self {
+    pub fn with_token(account: Arc<Owner>, token: TokenId, origin: Origin) -> Self {
+        let OwnerState { id, role, user_type, .. } = account.state;
         Self {
-            caller: Caller { id: account.id, role: account.role, user_type: account.user_type },
+            caller: Caller { id, role, user_type },
             account: Some(account),
             via: Via::Token(token),
             ip: Some(origin.ip),
@@ -109,14 +132,13 @@ pub struct Origin {
     pub request_id: Option<RequestId>,
 }
 
-/// The address of the client.
-pub fn client(parts: &Parts, app: &App) -> IpAddr {
-    let peer = parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
-    address::client(peer, &parts.headers, &app.config.server.trusted_proxies)
-}
-
 fn origin(parts: &Parts, app: &App) -> Origin {
-    Origin { ip: client(parts, app), request_id: parts.extensions.get().cloned() }
+    let connection = parts.extensions.get::<Connection>();
+    let peer = connection.map_or(IpAddr::from([0, 0, 0, 0]), |connection| connection.peer.ip());
+    Origin {
+        ip: address::client(peer, &parts.headers, &app.config.server.trusted_proxies),
+        request_id: parts.extensions.get().cloned(),
+    }
 }
 
 /// Checks the bearer token of a request, at one of the places that do so. Failures beyond what an

@@ -18,7 +18,7 @@ pub(super) struct Stalled;
 
 /// The body of a request, given up when the client pauses for too long. The time in which nobody
 /// reads doesn't count.
-pub(super) struct RequestBody {
+pub struct RequestBody {
     body: Incoming,
     limit: Duration,
     /// Made at the first pause; `pausing` while it runs.

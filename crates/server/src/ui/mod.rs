@@ -31,6 +31,7 @@ use crate::api::status;
 use crate::app::App;
 use crate::auth::guard::RequestId;
 use crate::error::{Error, Problem};
+use crate::observe;
 use crate::verify::gateway;
 
 /// What programs call. Whatever lies under one of these is answered as the API answers.
@@ -106,7 +107,7 @@ async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next)
     let compressible = request.method() == Method::GET && assets::takes_gzip(request.headers());
     request.extensions_mut().insert(visit.clone());
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let mut response = answer.unwrap_or_else(|_| Error::internal("a handler panicked").into_response());
+    let mut response = answer.unwrap_or_else(|_| observe::panicked());
     finish(&app, &visit, id, &mut response);
     if compressible && is_page(&response) { compress(response).await } else { response }
 }
@@ -115,7 +116,7 @@ async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next)
 fn finish(app: &App, visit: &Visit, id: Option<RequestId>, response: &mut Response) {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let problem = match &id {
-            Some(RequestId(id)) => problem.with_request_id(id),
+            Some(id) => problem.with_request_id(id.as_str()),
             None => problem,
         };
         error_page::write(visit, problem, response);

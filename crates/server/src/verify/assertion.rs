@@ -92,7 +92,7 @@ impl Assertion {
 
     /// The signed statement that `accepted` is calling at `now`.
     pub fn sign(&self, accepted: &Accepted, now: Timestamp, random: &Random) -> Result<String, NoRandomness> {
-        let owner = &accepted.owner;
+        let owner = &accepted.owner.state;
         let claims = json!(Claims {
             iss: &self.issuer,
             aud: &self.audience,

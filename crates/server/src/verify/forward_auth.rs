@@ -1,19 +1,27 @@
 //! `/forward-auth`: for nginx `auth_request`, Caddy, Traefik, HAProxy. 200 with the caller in headers,
 //! or 401, or 403; never anything else, so that `auth_request` can use it.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use tokenhouse_core::rules::Path;
 use tokenhouse_core::verdict::{Accepted, Reason};
 
 use super::identity;
 use crate::app::App;
-use crate::auth::{bearer, guard};
+use crate::auth::{address, bearer};
 use crate::error::challenge;
+use crate::listener::Connection;
 use crate::metrics::Checkpoint;
+use crate::observe;
+
+/// Where it is.
+pub const PATH: &str = "/forward-auth";
+
+const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
+const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
+const ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
+const ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
+const ORIGINAL_URL: HeaderName = HeaderName::from_static("x-original-url");
 
 /// Whether the request that a proxy asks about may pass
 #[utoipa::path(get, path = "/forward-auth", tag = "Checking tokens", security(("bearer" = [])),
@@ -26,9 +34,12 @@ use crate::metrics::Checkpoint;
         (status = 401, description = "No good token"),
         (status = 403, description = "Role too low, a SCIM token, or the original request is missing or doubtful"),
     ))]
-pub async fn forward_auth(State(app): State<Arc<App>>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    match check(&app, &parts) {
+pub fn forward_auth<B>(app: &App, request: &Request<B>, connection: Connection) -> Response {
+    observe::at_once(app, request.method(), PATH, || respond(app, request.headers(), connection))
+}
+
+fn respond(app: &App, headers: &HeaderMap, connection: Connection) -> Response {
+    match check(app, headers, connection) {
         Ok(accepted) => {
             // Put in as they are: adding them to other headers would hash each once more.
             let mut response = Response::default();
@@ -47,14 +58,14 @@ enum Refusal {
     Forbidden,
 }
 
-fn check(app: &App, parts: &http::request::Parts) -> Result<Accepted, Refusal> {
-    let token = bearer::token(&parts.headers).map_err(Refusal::Unauthenticated)?;
-    let ip = guard::client(parts, app);
+fn check(app: &App, headers: &HeaderMap, connection: Connection) -> Result<Accepted, Refusal> {
+    let token = bearer::token(headers).map_err(Refusal::Unauthenticated)?;
+    let ip = address::client(connection.peer.ip(), headers, &app.config.server.trusted_proxies);
     let accepted = app.check(Checkpoint::ForwardAuth, token, ip).map_err(|refused| match refused.reason {
         Reason::Forbidden | Reason::ScimOnly => Refusal::Forbidden,
         reason => Refusal::Unauthenticated(Some(reason)),
     })?;
-    let original = original(&parts.headers).map_err(|problem| {
+    let original = original(headers).map_err(|problem| {
         tracing::warn!(%problem, "forward-auth refused: the proxy in front is not set up right");
         Refusal::Forbidden
     })?;
@@ -62,7 +73,7 @@ fn check(app: &App, parts: &http::request::Parts) -> Result<Accepted, Refusal> {
         tracing::debug!(%problem, "forward-auth refused a path");
         Refusal::Forbidden
     })?;
-    if accepted.owner.role < app.rules.least_role(original.method, &path) {
+    if accepted.owner.state.role < app.rules.least_role(original.method, &path) {
         return Err(Refusal::Forbidden);
     }
     Ok(accepted)
@@ -75,14 +86,14 @@ struct Original<'a> {
     path: &'a str,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 enum OriginalRefused {
     #[error(
         "neither X-Forwarded-Method with X-Forwarded-Uri nor X-Original-Method with X-Original-URI was sent"
     )]
     Missing,
     #[error("{0} was sent twice, or is not text")]
-    Repeated(&'static str),
+    Repeated(HeaderName),
     #[error(
         "X-Forwarded-* and X-Original-* (or X-Original-URI and X-Original-URL) disagree; clear the ones the proxy doesn't set"
     )]
@@ -92,12 +103,12 @@ enum OriginalRefused {
 /// One family must be there whole, so that a client can't add the half that a proxy leaves out; and
 /// whatever else is there must agree with it.
 fn original(headers: &HeaderMap) -> Result<Original<'_>, OriginalRefused> {
-    let method = |name| single(headers, name);
     let path = |name| Ok::<_, OriginalRefused>(single(headers, name)?.map(path_of));
+    let original_method = single(headers, ORIGINAL_METHOD)?;
     let families = [
-        (method("x-forwarded-method")?, path("x-forwarded-uri")?),
-        (method("x-original-method")?, path("x-original-uri")?),
-        (method("x-original-method")?, path("x-original-url")?),
+        (single(headers, FORWARDED_METHOD)?, path(FORWARDED_URI)?),
+        (original_method, path(ORIGINAL_URI)?),
+        (original_method, path(ORIGINAL_URL)?),
     ];
     let whole =
         families.iter().find_map(|(method, path)| Some(Original { method: (*method)?, path: (*path)? }));
@@ -108,18 +119,17 @@ fn original(headers: &HeaderMap) -> Result<Original<'_>, OriginalRefused> {
     if families.iter().all(agrees) { Ok(original) } else { Err(OriginalRefused::Disagree) }
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, OriginalRefused> {
-    let mut values = headers.get_all(name).iter();
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, OriginalRefused> {
+    let mut values = headers.get_all(&name).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let repeated = OriginalRefused::Repeated(name);
     if values.next().is_some() {
-        return Err(repeated);
+        return Err(OriginalRefused::Repeated(name));
     }
     // A proxy clears a header by sending it empty.
     if value.is_empty() {
         return Ok(None);
     }
-    std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| repeated)
+    std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| OriginalRefused::Repeated(name))
 }
 
 /// The path of a target: without query, and without scheme and host where there are any. A fragment
@@ -192,7 +202,7 @@ mod tests {
             ),
             (
                 &[("x-original-method", "GET"), ("x-original-uri", "/a"), ("x-original-uri", "/a")],
-                Repeated("x-original-uri"),
+                Repeated(ORIGINAL_URI),
             ),
             (
                 &[
@@ -201,7 +211,7 @@ mod tests {
                     ("x-original-method", "GET"),
                     ("x-original-uri", "/public"),
                 ],
-                Repeated("x-forwarded-uri"),
+                Repeated(FORWARDED_URI),
             ),
         ] {
             assert_eq!(outcome(sent), Err(problem), "{sent:?}");

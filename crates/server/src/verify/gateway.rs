@@ -10,7 +10,7 @@ use super::identity;
 use crate::app::App;
 use crate::auth::guard;
 use crate::error::Error;
-use crate::listener::{Peer, Secure};
+use crate::listener::Connection;
 use crate::metrics::Checkpoint;
 use crate::proxy::{self, Failure};
 
@@ -58,15 +58,17 @@ pub async fn gateway(State(app): State<Arc<App>>, request: Request) -> Result<Re
     let (accepted, origin) = guard::authenticate(&parts, &app, Checkpoint::Gateway)?;
     let path = path.map_err(|problem| Error::BadRequest(problem.to_string()))?;
     let least = app.rules.least_role(parts.method.as_str(), &path);
-    if accepted.owner.role < least {
+    if accepted.owner.state.role < least {
         return Err(Error::Forbidden(format!("this needs the role {least}")));
     }
     let mut identity = identity::headers(&accepted);
-    identity::add_assertion(&mut identity, &app.assertion.sign(&accepted, app.clock.now(), &app.random)?);
-    let secure = parts.extensions.get::<Secure>().is_some_and(|secure| secure.0);
-    // The peer, since the client's own list of addresses is passed on and ends with the one before it.
-    let client = parts.extensions.get::<Peer>().map_or(origin.ip, |peer| peer.0.ip());
-    let origin = proxy::Origin { client, secure };
+    identity::add_assertion(&mut identity, app.assertion.sign(&accepted, app.clock.now(), &app.random)?);
+    let connection = parts.extensions.get::<Connection>();
+    let origin = proxy::Origin {
+        // The peer, since the client's own list of addresses is passed on and ends with the one before it.
+        client: connection.map_or(origin.ip, |connection| connection.peer.ip()),
+        secure: connection.is_some_and(|connection| connection.secure),
+    };
     let request = Request::from_parts(parts, body);
     proxy.forward(request, identity, origin).await.map_err(|failure| match failure {
         Failure::Unreachable => Error::UpstreamUnreachable,

@@ -112,7 +112,7 @@ pub async fn introspect(
 fn active(app: &App, presented: &[u8], accepted: &Accepted) -> Result<ActiveToken, Error> {
     // Only what the index doesn't know is read from the token itself.
     let claims = app.codec.read(presented).and_then(|genuine| genuine.claims()).map_err(Error::internal)?;
-    let owner = &accepted.owner;
+    let owner = &accepted.owner.state;
     Ok(ActiveToken {
         active: true,
         sub: owner.user_id.clone(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 use serde_json::json;
-use tokenhouse::observe::Observed;
+use tokenhouse::observe::{self, Observed};
 use tokenhouse_core::people::Role;
 use tokenhouse_testkit::server::{Bearer, TestServer};
 use tower::ServiceExt as _;
@@ -16,15 +16,17 @@ use super::openapi::Contract;
 async fn a_panic_is_answered_without_its_words() {
     let server = TestServer::start().await;
     let broken = tower::service_fn(async |_: axum::extract::Request| panic!("the password is hunter2"));
-    let observed = Observed::new(broken, server.app.clone());
-    let answer = observed.oneshot(axum::extract::Request::default()).await.unwrap();
-    assert_eq!(answer.status(), 500);
-    assert_eq!(answer.headers()["content-type"], "application/problem+json");
-    let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
-    let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
-    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!((&problem["status"], &problem["request_id"]), (&json!(500), &json!(id)));
-    assert!(!problem.to_string().contains("hunter2"));
+    let routed = Observed::new(broken, server.app.clone()).oneshot(axum::extract::Request::default());
+    let at_once = observe::at_once(&server.app, &Method::GET, "/", || panic!("the password is hunter2"));
+    for answer in [routed.await.unwrap(), at_once] {
+        assert_eq!(answer.status(), 500);
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
+        let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&problem["status"], &problem["request_id"]), (&json!(500), &json!(id)));
+        assert!(!problem.to_string().contains("hunter2"));
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
 use http_body_util::BodyExt as _;
-use tokenhouse::listener::{Limits, Peer, Secure};
+use tokenhouse::listener::{Connection, Limits};
 use tokenhouse::proxy::Proxy;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
@@ -37,9 +37,7 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn start(limits: Limits) -> Server {
     let routes = Router::new().route("/", get(async || "hello")).route(
         "/who",
-        get(async |Extension(peer): Extension<Peer>, Extension(secure): Extension<Secure>| {
-            format!("{} {}", peer.0, secure.0)
-        }),
+        get(async |Extension(Connection { peer, secure }): Extension<Connection>| format!("{peer} {secure}")),
     );
     serve(routes, limits, None).await
 }

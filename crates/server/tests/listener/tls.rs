@@ -8,7 +8,7 @@ use axum::routing::get;
 use http_body_util::BodyExt as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ProtocolVersion, RootCertStore};
-use tokenhouse::listener::{Limits, Secure};
+use tokenhouse::listener::{Connection, Limits};
 use tokenhouse::tls::{Reloading, TlsError};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -17,8 +17,10 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{Certificate, Clock, Raw, Server, exchange, just_after, serve};
 
 async fn start(tls: Reloading) -> Server {
-    let routes = Router::new()
-        .route("/", get(async |Extension(secure): Extension<Secure>| format!("secure: {}", secure.0)));
+    let routes = Router::new().route(
+        "/",
+        get(async |Extension(connection): Extension<Connection>| format!("secure: {}", connection.secure)),
+    );
     serve(routes, Limits::default(), Some(tls)).await
 }
 

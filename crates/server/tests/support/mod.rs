@@ -20,7 +20,7 @@ use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use tokenhouse::listener::{self, Limits, Peer, Secure};
+use tokenhouse::listener::{self, Connection, Limits, routed};
 use tokenhouse::proxy::{Failure, Options, Origin, Proxy};
 use tokenhouse::tls;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -46,7 +46,7 @@ pub async fn bind() -> (TcpListener, SocketAddr) {
 pub async fn serve(router: Router, limits: Limits, tls: Option<tls::Reloading>) -> Server {
     let (listener, address) = bind().await;
     let stop = CancellationToken::new();
-    let done = tokio::spawn(listener::serve(listener, tls, router, limits, stop.clone()));
+    let done = tokio::spawn(listener::serve(listener, tls, routed(router), limits, stop.clone()));
     Server { address, stop, done }
 }
 
@@ -80,17 +80,13 @@ pub fn identity() -> HeaderMap {
 
 /// Forwards everything, and tells failures as their status.
 pub fn gateway_routes(proxy: Proxy) -> Router {
-    Router::new().fallback(
-        async move |Extension(peer): Extension<Peer>,
-                    Extension(secure): Extension<Secure>,
-                    request: Request| {
-            let origin = Origin { client: peer.0.ip(), secure: secure.0 };
-            match proxy.forward(request, identity(), origin).await {
-                Ok(response) => response,
-                Err(failure) => status(failure).into_response(),
-            }
-        },
-    )
+    Router::new().fallback(async move |Extension(connection): Extension<Connection>, request: Request| {
+        let origin = Origin { client: connection.peer.ip(), secure: connection.secure };
+        match proxy.forward(request, identity(), origin).await {
+            Ok(response) => response,
+            Err(failure) => status(failure).into_response(),
+        }
+    })
 }
 
 pub fn status(failure: Failure) -> StatusCode {

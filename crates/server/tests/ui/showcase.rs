@@ -56,7 +56,13 @@ pub(crate) async fn serve(server: &TestServer) -> std::net::SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let address = listener.local_addr().expect("a bound address");
     let stop = CancellationToken::new();
-    tokio::spawn(listener::serve(listener, None, router, listener::Limits::default(), stop));
+    tokio::spawn(listener::serve(
+        listener,
+        None,
+        listener::routed(router),
+        listener::Limits::default(),
+        stop,
+    ));
     address
 }
 

@@ -6,6 +6,7 @@ mod feed;
 mod opening;
 mod setting;
 mod teams;
+mod token_lists;
 mod tokens;
 mod users;
 mod writing;

@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::listener;
+
 type Records = Arc<Mutex<Vec<Value>>>;
 
 /// Answers until `shutdown`.
 pub(super) async fn serve(listener: TcpListener, shutdown: CancellationToken) {
     let records: Records = Arc::new(Mutex::new(vec![json!({ "id": 1, "name": "warehouse" })]));
     let router = Router::new().route("/api/datastores", get(list).post(add)).with_state(records);
-    crate::listener::serve(listener, None, router, crate::listener::Limits::default(), shutdown).await;
+    listener::serve(listener, None, listener::routed(router), listener::Limits::default(), shutdown).await;
 }
 
 async fn list(State(records): State<Records>, headers: HeaderMap) -> Json<Value> {

@@ -1,0 +1,75 @@
+//! Who an owner is, in the texts that a service behind us is told.
+
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::index::OwnerState;
+
+/// All but the unreserved characters of RFC 3986, section 2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// An owner's texts, written once for each change of the owner instead of once for each request. They
+/// lie in one piece of memory, which answers share instead of copying it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// The number of the account, in decimal.
+    pub id: Bytes,
+    /// The account's `user_id`.
+    pub user_id: Bytes,
+    /// E-mail address.
+    pub email: Bytes,
+    /// Names of teams, percent-encoded, with commas between, so that no team can look like two.
+    pub teams: Bytes,
+}
+
+impl Identity {
+    /// The texts of an owner.
+    pub fn of(owner: &OwnerState) -> Self {
+        let mut text = owner.id.to_string();
+        let id = text.len();
+        text.push_str(&owner.user_id);
+        let user_id = text.len();
+        text.push_str(&owner.email);
+        let email = text.len();
+        for name in &owner.teams {
+            if text.len() > email {
+                text.push(',');
+            }
+            text.extend(utf8_percent_encode(name, RESERVED));
+        }
+        let text = Bytes::from(text.into_boxed_str().into_boxed_bytes());
+        Self {
+            id: text.slice(..id),
+            user_id: text.slice(id..user_id),
+            email: text.slice(user_id..email),
+            teams: text.slice(email..),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::tests::owner;
+    use crate::people::Role;
+
+    fn teams(names: &[&str]) -> Bytes {
+        let teams = names.iter().map(ToString::to_string).collect();
+        Identity::of(&OwnerState { teams, ..owner(7, Role::Member) }).teams
+    }
+
+    #[test]
+    fn a_team_cannot_look_like_two() {
+        assert_eq!(teams(&["Public", "Data, Ops", "Größe"]), "Public,Data%2C%20Ops,Gr%C3%B6%C3%9Fe");
+        assert_eq!(teams(&[]), "");
+    }
+
+    #[test]
+    fn each_text_is_itself() {
+        let identity = Identity::of(&owner(7, Role::Member));
+        assert_eq!(identity.id, "7");
+        assert_eq!(identity.user_id, "local|7");
+        assert_eq!(identity.email, "u7@example.com");
+        assert_eq!(identity.teams, "Public");
+    }
+}

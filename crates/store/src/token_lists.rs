@@ -1,0 +1,170 @@
+//! Tokens as people look at them: a page at a time, narrowed and sorted.
+
+use sqlx::{FromRow as _, Row as _};
+use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::id::UserId;
+use tokenhouse_core::people::fold;
+use tokenhouse_core::token::Status;
+
+use crate::sql::Statement;
+use crate::tokens::{SELECT, Token};
+use crate::{Connection, Error, Page};
+
+/// Whose tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// The personal tokens of a human.
+    Personal(UserId),
+    /// The tokens of one service user.
+    Service(UserId),
+    /// The tokens of all service users.
+    AllService,
+}
+
+/// By what tokens are sorted. Ties are broken by id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TokenSort {
+    /// When they were made.
+    #[default]
+    Created,
+    /// Name, case ignored.
+    Name,
+    /// When they expire; those that never do come last when ascending.
+    Expiration,
+    /// When they were last used; those never used come first when ascending.
+    LastUsed,
+}
+
+/// Which tokens, in what order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TokenFilter {
+    /// Whose.
+    pub whose: Whose,
+    /// Part of the token's name or of its owner's, case ignored, nothing in it is a wildcard.
+    pub part: Option<String>,
+    /// In this state.
+    pub status: Option<Status>,
+    /// The order.
+    pub sort: TokenSort,
+    /// The other way round.
+    pub descending: bool,
+}
+
+/// How many tokens are in each state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Neither expired nor revoked.
+    pub active: i64,
+    /// Revoked and not yet expired.
+    pub revoked: i64,
+    /// Past their expiry.
+    pub expired: i64,
+}
+
+impl Counts {
+    /// How many there are.
+    pub const fn all(self) -> i64 {
+        self.active + self.revoked + self.expired
+    }
+
+    /// How many are in this state, or in any.
+    pub const fn of(self, status: Option<Status>) -> i64 {
+        match status {
+            None => self.all(),
+            Some(Status::Active) => self.active,
+            Some(Status::Revoked) => self.revoked,
+            Some(Status::Expired) => self.expired,
+        }
+    }
+}
+
+impl TokenSort {
+    /// What to sort by, the same on both databases also where nothing is stored.
+    const fn expression(self) -> &'static str {
+        match self {
+            Self::Created => "t.id",
+            Self::Name => "t.name_folded",
+            Self::Expiration => "coalesce(t.expires_at, 9223372036854775807)",
+            Self::LastUsed => "coalesce(t.last_used_at, -1)",
+        }
+    }
+}
+
+impl TokenFilter {
+    /// Adds whose and which names to a statement that ends after `AND`.
+    fn narrow(&self, statement: &mut Statement) {
+        match self.whose {
+            Whose::Personal(owner) => {
+                statement.text("t.is_service = 0 AND t.owner_id = ").value(owner.0);
+            }
+            Whose::Service(owner) => {
+                statement.text("t.is_service = 1 AND t.owner_id = ").value(owner.0);
+            }
+            Whose::AllService => {
+                statement.text("t.is_service = 1");
+            }
+        }
+        if let Some(part) = self.part.as_deref().filter(|part| !part.is_empty()) {
+            // Taking the part out changes a name that has it. LIKE knows wildcards and limits.
+            let part = fold(part);
+            statement
+                .text(" AND (replace(t.name_folded, ")
+                .value(part.as_str())
+                .text(", '') <> t.name_folded OR t.owner_id IN (SELECT n.id FROM users n WHERE replace(n.name_folded, ")
+                .value(part.as_str())
+                .text(", '') <> n.name_folded))");
+        }
+    }
+
+    fn narrow_to_status(&self, statement: &mut Statement, now: Timestamp) {
+        let Some(status) = self.status else { return };
+        let now = now.micros();
+        match status {
+            Status::Expired => statement.text(" AND t.expires_at <= ").value(now),
+            Status::Revoked => statement
+                .text(" AND t.revoked_at IS NOT NULL AND (t.expires_at IS NULL OR t.expires_at > ")
+                .value(now)
+                .text(")"),
+            Status::Active => statement
+                .text(" AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > ")
+                .value(now)
+                .text(")"),
+        };
+    }
+}
+
+/// A page of tokens and how many are in each state, the filter's own state left aside.
+pub async fn page(
+    c: &mut Connection,
+    filter: &TokenFilter,
+    now: Timestamp,
+    limit: i64,
+    offset: i64,
+) -> Result<(Page<Token>, Counts), Error> {
+    let counts = counts(c, filter, now).await?;
+    let mut statement = Statement::new(SELECT);
+    filter.narrow(&mut statement);
+    filter.narrow_to_status(&mut statement, now);
+    let direction = if filter.descending { "DESC" } else { "ASC" };
+    statement.text(&format!(" ORDER BY {} {direction}, t.id {direction}", filter.sort.expression()));
+    statement.text(" LIMIT ").value(limit).text(" OFFSET ").value(offset);
+    let rows = statement.query().fetch_all(c).await?;
+    let items = rows.iter().map(Token::from_row).collect::<Result<_, _>>()?;
+    Ok((Page { items, total: counts.of(filter.status) }, counts))
+}
+
+/// How many tokens are in each state, the filter's own state left aside.
+async fn counts(c: &mut Connection, filter: &TokenFilter, now: Timestamp) -> Result<Counts, Error> {
+    let mut statement = Statement::new("SELECT count(*), ");
+    statement.text("CAST(coalesce(sum(CASE WHEN t.expires_at <= ").value(now.micros());
+    statement.text(" THEN 1 ELSE 0 END), 0) AS BIGINT), ");
+    statement.text(
+        "CAST(coalesce(sum(CASE WHEN t.revoked_at IS NOT NULL AND (t.expires_at IS NULL OR t.expires_at > ",
+    );
+    statement.value(now.micros()).text(") THEN 1 ELSE 0 END), 0) AS BIGINT) ");
+    statement.text("FROM tokens t WHERE t.deleted_at IS NULL AND ");
+    filter.narrow(&mut statement);
+    let row = statement.query().fetch_one(c).await?;
+    let (all, expired, revoked): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    Ok(Counts { active: all - expired - revoked, revoked, expired })
+}
