@@ -1,7 +1,10 @@
 //! The server: from a request to its answer.
 //!
 //! [`router`] lists every route. Managing goes through [`api`] and [`service`] to the store; checking
-//! goes through [`verify`] and never touches the store. [`app`] is what both share.
+//! goes through [`verify`] and never touches the store. [`ui`] is the same as [`api`], for people. [`app`] is what both share.
+
+// Templates name what they use by the name of this crate, so that those of tests can extend them.
+extern crate self as tokenhouse;
 
 pub mod api;
 pub mod app;
@@ -21,5 +24,6 @@ pub mod router;
 pub mod run;
 pub mod service;
 pub mod tls;
+pub mod ui;
 pub mod usage;
 pub mod verify;

@@ -84,7 +84,8 @@ fn unnumbered() -> Response {
     StatusCode::SERVICE_UNAVAILABLE.into_response()
 }
 
-fn panicked() -> Response {
+/// What is answered instead of what a handler that panicked would have said.
+pub fn panicked() -> Response {
     Error::internal("a handler panicked").into_response()
 }
 

@@ -22,7 +22,8 @@ use crate::app::App;
 use crate::error::Error;
 use crate::listener::{self, Connection, RequestBody};
 use crate::observe::Observed;
-use crate::verify::{forward_auth, gateway, oauth};
+use crate::ui;
+use crate::verify::{forward_auth, oauth};
 
 /// Every route that is described, by who may call it.
 fn described() -> OpenApiRouter<Arc<App>> {
@@ -94,13 +95,13 @@ pub fn answer(
 type Answer = Result<Response, Infallible>;
 
 /// Every other route.
-fn router(app: Arc<App>) -> Router {
+pub fn router(app: Arc<App>) -> Router {
     let (described, _) = described().split_for_parts();
     described
-        .route("/", get(status::front_door))
-        .merge(browsable())
+        .merge(ui::routes(&app))
+        .merge(ui::documentation(browsable().into()))
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
-        .fallback(gateway::gateway)
+        .fallback(ui::unknown)
         .layer(layer_fn({
             let app = Arc::clone(&app);
             move |inner| Observed::new(inner, Arc::clone(&app))

@@ -49,8 +49,8 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Er
     Ok((StatusCode::OK, "ready\n"))
 }
 
-/// The front door, until there are pages behind it.
-pub async fn front_door() -> Html<&'static str> {
+/// The front door for whoever is not a browser.
+pub fn front_door() -> Html<&'static str> {
     Html(concat!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Tokenhouse</title>",
         "<h1>Tokenhouse</h1><p>This is an authority for API tokens. ",

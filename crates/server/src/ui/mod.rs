@@ -1,0 +1,146 @@
+//! The web UI: pages rendered on the server. [`routes`] lists every page.
+
+pub mod assets;
+mod cookies;
+mod error_page;
+pub mod form;
+pub mod list;
+pub mod moment;
+pub mod page;
+pub mod protection;
+pub mod text;
+pub mod theme;
+pub mod toast;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use flate2::Compression;
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Method, header};
+
+use self::page::Visit;
+use self::toast::Toast;
+use crate::api::status;
+use crate::app::App;
+use crate::auth::guard::RequestId;
+use crate::error::{Error, Problem};
+use crate::observe;
+use crate::verify::gateway;
+
+/// What programs call. Whatever lies under one of these is answered as the API answers.
+const API: [&str; 7] =
+    ["/api/", "/assets/", "/oauth/", "/scim/", "/.well-known/", "/forward-auth", "/healthz"];
+
+/// Every page, and what pages are made of.
+pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+    surrounded(app, pages()).route("/assets/{file}", get(assets::asset))
+}
+
+fn pages() -> Router<Arc<App>> {
+    Router::new().route("/", get(front_door)).route("/settings/theme", post(theme::choose))
+}
+
+/// Pages with what surrounds them: headers, error pages, the toast. Also for pages that tests add.
+pub fn surrounded(app: &Arc<App>, pages: Router<Arc<App>>) -> Router<Arc<App>> {
+    pages
+        .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
+        .layer(middleware::from_fn_with_state(Arc::clone(app), surround))
+}
+
+/// Browsers go on to the pages; anything else is told where it is.
+async fn front_door(headers: HeaderMap) -> Response {
+    if prefers_pages(&headers) {
+        Redirect::to("/login").into_response()
+    } else {
+        status::front_door().into_response()
+    }
+}
+
+/// The documentation of the API, which needs a policy of its own.
+pub fn documentation<S: Clone + Send + Sync + 'static>(documentation: Router<S>) -> Router<S> {
+    documentation.layer(middleware::map_response(|mut response: Response| async {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, protection::DOCUMENTATION_POLICY);
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        response
+    }))
+}
+
+/// Everything that matches no route: the gateway's, but where that finds nothing, a browser gets a page.
+pub async fn unknown(State(app): State<Arc<App>>, request: Request) -> Response {
+    let path = request.uri().path();
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !looks || !prefers_pages(request.headers()) || API.iter().any(|prefix| path.starts_with(prefix)) {
+        return gateway::gateway(State(app), request).await.into_response();
+    }
+    let (visit, id) = (Visit::of(&app, &request), request.extensions().get::<RequestId>().cloned());
+    match gateway::gateway(State(Arc::clone(&app)), request).await {
+        Err(error @ Error::NotFound(_)) => {
+            let mut response = error.into_response();
+            finish(&app, &visit, id, &mut response);
+            response
+        }
+        answer => answer.into_response(),
+    }
+}
+
+/// Whether the client asks for pages, as browsers do.
+fn prefers_pages(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted
+        .flat_map(|value| value.split([',', ';']))
+        .any(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
+}
+
+/// What is done for every page.
+async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let visit = Visit::of(&app, &request);
+    let id = request.extensions().get::<RequestId>().cloned();
+    // What is made once, such as a token, must not be told by the length of the answer.
+    let compressible = request.method() == Method::GET && assets::takes_gzip(request.headers());
+    request.extensions_mut().insert(visit.clone());
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = answer.unwrap_or_else(|_| observe::panicked());
+    finish(&app, &visit, id, &mut response);
+    if compressible && is_page(&response) { compress(response).await } else { response }
+}
+
+/// Makes a page of a problem, adds the headers, and takes the toast away that was shown.
+fn finish(app: &App, visit: &Visit, id: Option<RequestId>, response: &mut Response) {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let problem = match &id {
+            Some(id) => problem.with_request_id(id.as_str()),
+            None => problem,
+        };
+        error_page::write(visit, problem, response);
+    }
+    protection::protect(response);
+    if visit.has_toast() && is_page(response) {
+        let gone = cookies::set(app, Toast::COOKIE, "", 0);
+        response.headers_mut().append(header::SET_COOKIE, gone);
+    }
+}
+
+fn is_page(response: &Response) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"))
+}
+
+async fn compress(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let html = match to_bytes(body, usize::MAX).await {
+        Ok(html) => html,
+        Err(error) => return Error::internal(error).into_response(),
+    };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    parts.headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    Response::from_parts(parts, assets::gzip(&html, Compression::fast()).into())
+}

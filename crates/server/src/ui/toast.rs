@@ -1,0 +1,126 @@
+//! What has just happened, told once by the page after the redirect.
+
+use std::fmt;
+
+use axum::response::{IntoResponse, Redirect, Response};
+use http::header;
+
+use super::cookies;
+use crate::app::App;
+
+/// Longer than a redirect takes, in seconds.
+const LIFE: i64 = 60;
+
+macro_rules! happenings {
+    ($($(#[$doc:meta])* $variant:ident $code:literal $sentence:literal,)+) => {
+        /// Everything a toast may say. The cookie has only the code, so nobody can make a page say
+        /// something else.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Happening {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Happening {
+            const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)+ }
+            }
+
+            /// The sentence that is shown.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)+ }
+            }
+        }
+    };
+}
+
+happenings! {
+    /// A token stopped working.
+    TokenRevoked "token-revoked" "The token has been successfully revoked",
+    /// A token works again.
+    TokenRestored "token-restored" "The token has been successfully restored",
+    /// A token is gone.
+    TokenDeleted "token-deleted" "User token successfully deleted",
+}
+
+/// A toast: what happened, and to what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Toast {
+    /// What happened.
+    pub happening: Happening,
+    /// Number of the token, user or team it happened to, for the way back that the toast offers.
+    pub id: Option<i64>,
+}
+
+impl Toast {
+    pub(super) const COOKIE: &str = "tokenhouse-toast";
+
+    /// A toast about the thing with this number.
+    pub const fn about(happening: Happening, id: i64) -> Self {
+        Self { happening, id: Some(id) }
+    }
+
+    /// The sentence that is shown.
+    pub const fn sentence(&self) -> &'static str {
+        self.happening.sentence()
+    }
+
+    /// The form that takes it back, as path and label of its button. What can't be taken back has none.
+    pub fn undo(&self) -> Option<(String, &'static str)> {
+        match (self.happening, self.id) {
+            (Happening::TokenRevoked, Some(id)) => {
+                Some((format!("/settings/tokens/{id}/restore"), "Restore"))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (code, id) = match text.split_once('.') {
+            Some((code, id)) => (code, Some(id.parse().ok()?)),
+            None => (text, None),
+        };
+        let happening = Happening::ALL.iter().copied().find(|happening| happening.code() == code)?;
+        Some(Self { happening, id })
+    }
+
+    /// The answer to a form that was carried out: to another page, which tells what happened.
+    pub fn then(self, app: &App, path: &str) -> Response {
+        let cookie = cookies::set(app, Self::COOKIE, &self.to_string(), LIFE);
+        ([(header::SET_COOKIE, cookie)], Redirect::to(path)).into_response()
+    }
+}
+
+impl From<Happening> for Toast {
+    fn from(happening: Happening) -> Self {
+        Self { happening, id: None }
+    }
+}
+
+/// As in the cookie.
+impl fmt::Display for Toast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.happening.code())?;
+        self.id.map_or(Ok(()), |id| write!(f, ".{id}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_toast_survives_the_cookie_and_nothing_else_becomes_one() {
+        for &happening in Happening::ALL {
+            for toast in [Toast::from(happening), Toast::about(happening, 47)] {
+                assert_eq!(Toast::parse(&toast.to_string()), Some(toast));
+            }
+        }
+        for other in
+            ["", "token-revoked.", "token-revoked.x", "token-revoked.1.2", "<b>hi</b>", "TOKEN-REVOKED"]
+        {
+            assert_eq!(Toast::parse(other), None, "{other}");
+        }
+    }
+}
