@@ -176,15 +176,21 @@ impl Dialect {
 
     /// All migrations. On PostgreSQL they run under an advisory lock.
     pub(crate) fn migrator(self) -> Migrator {
-        let first = match self {
-            Self::Sqlite => include_str!("../migrations/sqlite/0001_first.sql"),
-            Self::Postgres => include_str!("../migrations/postgres/0001_first.sql"),
+        let (first, sessions) = match self {
+            Self::Sqlite => (
+                include_str!("../migrations/sqlite/0001_first.sql"),
+                include_str!("../migrations/sqlite/0002_sessions.sql"),
+            ),
+            Self::Postgres => (
+                include_str!("../migrations/postgres/0001_first.sql"),
+                include_str!("../migrations/postgres/0002_sessions.sql"),
+            ),
         };
         let migration = |version, name: &'static str, sql: &'static str| {
             let name = Cow::Borrowed(name);
             Migration::new(version, name, MigrationType::Simple, SqlStr::from_static(sql), false)
         };
-        Migrator::with_migrations(vec![migration(1, "first", first)])
+        Migrator::with_migrations(vec![migration(1, "first", first), migration(2, "sessions", sessions)])
     }
 }
 
