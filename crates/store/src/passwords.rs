@@ -5,27 +5,45 @@ use tokenhouse_core::id::UserId;
 use tokenhouse_core::password::PasswordHash;
 use tokenhouse_core::people::fold;
 
-use crate::sql::Statement;
-use crate::users::{self, User};
+use crate::sql::{self, Statement};
 use crate::{Connection, Error, Writer};
 
+/// Who signs in by some name. Read in one statement, so that it takes as long for nobody.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Account {
+    /// The person.
+    pub user: UserId,
+    /// Their display name.
+    pub name: String,
+    /// The hash of their password, if they have one.
+    pub hash: Option<PasswordHash>,
+    /// Whether they are not deactivated.
+    pub active: bool,
+}
+
 /// The person with this user name or, if that is nobody's, the only one with this e-mail address, case
-/// ignored. With the hash of their password, if they have one.
-pub async fn find(c: &mut Connection, name: &str) -> Result<Option<(User, Option<PasswordHash>)>, Error> {
+/// ignored.
+pub async fn find(c: &mut Connection, name: &str) -> Result<Option<Account>, Error> {
     let name = fold(name);
-    let mut statement = Statement::new("SELECT id, user_name_folded FROM users WHERE removed_at IS NULL");
-    statement.text(" AND user_type = 'Human' AND (user_name_folded = ").value(name.as_str());
+    let mut statement = Statement::new(
+        "SELECT id, name, user_name_folded, password_hash, deleted_at FROM users \
+         WHERE removed_at IS NULL AND user_type = 'Human'",
+    );
+    statement.text(" AND (user_name_folded = ").value(name.as_str());
     statement.text(" OR email_folded = ").value(name.as_str());
     statement.text(") ORDER BY CASE WHEN user_name_folded = ").value(name.as_str());
     statement.text(" THEN 0 ELSE 1 END LIMIT 2");
-    let rows = statement.query().fetch_all(&mut *c).await?;
+    let rows = statement.query().fetch_all(c).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     if rows.len() > 1 && first.try_get::<&str, _>("user_name_folded")? != name {
         return Ok(None);
     }
-    let id = UserId(first.try_get("id")?);
-    let hash = of_user(c, id).await?;
-    Ok(users::find(c, id).await?.map(|user| (user, hash)))
+    Ok(Some(Account {
+        user: UserId(first.try_get("id")?),
+        name: first.try_get("name")?,
+        hash: first.try_get::<Option<String>, _>("password_hash")?.map(PasswordHash::new),
+        active: sql::optional_time(first, "deleted_at")?.is_none(),
+    }))
 }
 
 /// The hash of a person's password; `None` if they have none.

@@ -3,6 +3,7 @@
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::password::PasswordHash;
 use tokenhouse_core::people::{Role, UserType};
+use tokenhouse_store::passwords::Account;
 use tokenhouse_store::sessions::{self, NewSession, Session};
 use tokenhouse_store::users::NewUser;
 use tokenhouse_store::{Error, invitations, passwords, setup, users};
@@ -130,7 +131,7 @@ async fn somebody_is_found_by_what_they_sign_in_with(s: Setting) {
         ("", None),
     ] {
         let found = passwords::find(&mut c, typed).await.unwrap();
-        assert_eq!(found.map(|(user, _)| user.id), expected, "{typed}");
+        assert_eq!(found.map(|account| account.user), expected, "{typed}");
     }
     drop(c);
     s.execute("UPDATE users SET removed_at = 1 WHERE user_id = 'local|1'").await;
@@ -144,9 +145,11 @@ async fn a_password_is_replaced(s: Setting) {
         let hash = PasswordHash::new(text.into());
         s.write(async |w| passwords::set(w, ada, &hash).await).await;
         assert_eq!(passwords::of_user(&mut *s.read().await, ada).await.unwrap(), Some(hash.clone()));
-        let (_, found) = passwords::find(&mut *s.read().await, "local|ada").await.unwrap().unwrap();
-        assert_eq!(found, Some(hash));
+        let expected = Account { user: ada, name: "ada".into(), hash: Some(hash), active: true };
+        assert_eq!(passwords::find(&mut *s.read().await, "local|ada").await.unwrap(), Some(expected));
     }
+    s.write(async |w| users::set_deactivated(w, ada, Some(NOW)).await).await;
+    assert!(!passwords::find(&mut *s.read().await, "local|ada").await.unwrap().unwrap().active);
     assert_eq!(passwords::of_user(&mut *s.read().await, ben).await.unwrap(), None);
     let hash = PasswordHash::new("x".into());
     let error = s.refused(async |w| passwords::set(w, UserId(99), &hash).await).await;
@@ -193,9 +196,9 @@ async fn one_setup_code_is_kept(s: Setting) {
 async fn a_human_admin_is_known_to_have_been(s: Setting) {
     let has_been = async || users::has_human_admin(&mut *s.read().await).await.unwrap();
     s.human("ada").await;
-    let robot = name("robot");
+    let automation = name("robot");
     let service =
-        NewUser { role: Role::Admin, user_type: UserType::Service, ..user("robot@service", &robot) };
+        NewUser { role: Role::Admin, user_type: UserType::Service, ..user("robot@service", &automation) };
     s.write(async |w| users::insert(w, &service).await).await;
     assert!(!has_been().await);
     let root = name("root");
