@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod app;
+pub mod attempts;
 pub mod auth;
 pub mod command;
 pub mod config;
@@ -21,5 +22,6 @@ pub mod router;
 pub mod run;
 pub mod service;
 pub mod tls;
+pub mod ui;
 pub mod usage;
 pub mod verify;

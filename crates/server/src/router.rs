@@ -16,6 +16,7 @@ use crate::api::{activity, status, teams, user_tokens, users};
 use crate::app::App;
 use crate::error::Error;
 use crate::observe::Observed;
+use crate::ui;
 use crate::verify::{forward_auth, gateway, oauth};
 
 /// Every route that is described, by who may call it.
@@ -73,6 +74,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/", get(status::front_door))
         .route("/forward-auth", any(forward_auth::forward_auth))
         .merge(browsable())
+        .merge(ui::router(&app))
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .fallback(gateway::gateway)
         .layer(layer_fn({
