@@ -54,12 +54,30 @@ actions! {
     UserDeactivated = "user.deactivated",
     /// A deactivation was undone.
     UserReactivated = "user.reactivated",
+    /// A person was sent a new link to choose a password; earlier ones are dead.
+    UserInvited = "user.invited",
+    /// A password was chosen with a one-time link. All sessions ended.
+    UserPasswordSet = "user.password_set",
+    /// A password was changed by whoever knew the one before. All other sessions ended.
+    UserPasswordChanged = "user.password_changed",
+    /// A person signed in to the web UI.
+    UserSignedIn = "user.signed_in",
+    /// Somebody gave a wrong password, or a user name nobody has (then the number is 0).
+    UserSignInFailed = "user.sign_in_failed",
+    /// A person ended one of their sessions.
+    UserSignedOut = "user.signed_out",
+    /// A person ended all their sessions.
+    UserSignedOutEverywhere = "user.signed_out_everywhere",
     /// A team was made.
     TeamCreated = "team.created",
     /// A team's name, description or members changed.
     TeamUpdated = "team.updated",
     /// A team was deleted.
     TeamDeleted = "team.deleted",
+    /// A one-time link to make the first Admin was printed; an earlier one is dead.
+    SetupOffered = "setup.offered",
+    /// The first Admin was made with that link.
+    SetupCompleted = "setup.completed",
 }
 
 impl Action {
@@ -89,7 +107,7 @@ impl FromStr for Action {
 /// By what way a change came in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Via {
-    /// Signed in to the web UI.
+    /// In the web UI: signed in, about to be, or with a one-time link.
     Session,
     /// With a bearer token.
     Token(TokenId),
@@ -138,7 +156,7 @@ pub struct Actor {
 /// What it was done to, as it was called then.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entity {
-    /// `token`, `user` or `team`.
+    /// `token`, `user`, `team` or `setup`.
     pub kind: String,
     /// Its number.
     pub id: i64,

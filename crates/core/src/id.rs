@@ -32,3 +32,7 @@ id!(
     /// Names a team.
     TeamId
 );
+id!(
+    /// Names a session of a person who is signed in.
+    SessionId
+);

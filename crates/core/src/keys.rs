@@ -10,6 +10,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::random::{NoRandomness, Random};
+use crate::session::SessionSecret;
 
 /// HMAC-SHA256 (RFC 2104), keyed once and cloned for each use.
 pub(crate) type HmacSha256 = Hmac<Sha256>;
@@ -34,6 +35,8 @@ pub enum Purpose<'a> {
     Assertion,
     /// Hashes one-time codes such as invitations.
     OneTimeCode,
+    /// Hashes the secrets of sessions for storage.
+    Session,
     /// Proves that a store belongs to this master key.
     Check,
 }
@@ -69,6 +72,7 @@ impl MasterKey {
             Purpose::AuditSeal => ("audit seal", ""),
             Purpose::Assertion => ("assertion", ""),
             Purpose::OneTimeCode => ("one-time code", ""),
+            Purpose::Session => ("session", ""),
             Purpose::Check => ("check", ""),
         };
         let mut key = Zeroizing::new([0; 32]);
@@ -95,6 +99,11 @@ impl MasterKey {
     /// The keyed hash of a one-time code: all that is stored of it.
     pub fn code_hash(&self, code: &str) -> [u8; 32] {
         self.hmac(Purpose::OneTimeCode).chain_update(code.as_bytes()).finalize().into_bytes().into()
+    }
+
+    /// The keyed hash of a session's secret: all that is stored of it.
+    pub fn session_hash(&self, secret: &SessionSecret) -> [u8; 32] {
+        self.hmac(Purpose::Session).chain_update(secret.expose().as_bytes()).finalize().into_bytes().into()
     }
 }
 
@@ -133,6 +142,7 @@ mod tests {
             Purpose::AuditSeal,
             Purpose::Assertion,
             Purpose::OneTimeCode,
+            Purpose::Session,
             Purpose::Check,
         ];
         let keys: std::collections::HashSet<_> = purposes.iter().map(|p| *key.derive(*p)).collect();

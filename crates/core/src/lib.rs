@@ -2,7 +2,7 @@
 //! request is let through. No I/O, no async, no SQL, no HTTP.
 //!
 //! Read in this order: [`people`], [`token`], [`policy`], [`keys`], [`codec`],
-//! [`index`], [`verdict`], [`rules`], [`audit`].
+//! [`index`], [`verdict`], [`rules`], [`password`], [`session`], [`audit`].
 
 pub mod audit;
 pub mod clock;
@@ -11,9 +11,11 @@ pub mod id;
 pub mod identity;
 pub mod index;
 pub mod keys;
+pub mod password;
 pub mod people;
 pub mod policy;
 pub mod random;
 pub mod rules;
+pub mod session;
 pub mod token;
 pub mod verdict;

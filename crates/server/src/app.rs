@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use tokenhouse_core::clock::Clock;
 use tokenhouse_core::codec::Codec;
+use tokenhouse_core::id::{SessionId, TokenId, UserId};
 use tokenhouse_core::keys::MasterKey;
+use tokenhouse_core::people::Role;
 use tokenhouse_core::random::{NoRandomness, Random};
 use tokenhouse_core::rules::Rules;
 use tokenhouse_core::verdict::{self, Accepted, Reason, Refused, Scope};
 use tokenhouse_store::tokens::Entry;
-use tokenhouse_store::{Claim, Store, Writer, tokens, users};
+use tokenhouse_store::{Claim, Store, Writer, sessions, tokens, users};
 
-use crate::auth::guard::Call;
+use crate::auth::guard::{Call, Credential};
+use crate::auth::password::Passwords;
 use crate::config::Config;
 use crate::error::Error;
 use crate::feed::Feed;
@@ -31,7 +34,7 @@ pub struct App {
     pub random: Random,
     /// Numbers requests.
     pub request_ids: Random,
-    /// The master key, for one-time codes.
+    /// The master key, for one-time codes and sessions.
     pub master: MasterKey,
     /// Makes and recognizes tokens.
     pub codec: Codec,
@@ -43,6 +46,8 @@ pub struct App {
     pub usage: Usage,
     /// Attempts per address.
     pub limits: Limits,
+    /// Hashes passwords, a few at a time.
+    pub passwords: Passwords,
     /// What is counted.
     pub metrics: Metrics,
     /// Which role which request needs.
@@ -93,6 +98,7 @@ impl App {
             codec: Codec::new(&master, &config.server.public_url),
             assertion: Assertion::new(&master, &config),
             limits: Limits::new(config.limits),
+            passwords: Passwords::new(),
             rules: config.gateway.rules(),
             proxy: proxy.transpose()?,
             usage: Usage::default(),
@@ -127,24 +133,19 @@ impl App {
     }
 
     /// Begins a change; it waits for its turn. The caller's right is looked at again inside the
-    /// transaction: between the check of the request and its turn the token may have been revoked,
-    /// and whoever stole a token must not outlive it by a change that was waiting.
+    /// transaction: between the check of the request and its turn the token may have been revoked or
+    /// the session ended, and whoever stole one must not outlive it by a change that was waiting.
     pub async fn begin(&self, call: &Call) -> Result<Writer, Error> {
         let mut writer = self.begin_unchecked().await?;
-        let Some(id) = call.token() else { return Ok(writer) };
-        let found = tokens::entries(&mut writer, &[id]).await?.into_iter().next();
-        let Some(Entry { state: Some(token), owner, .. }) = found else {
-            return Err(Error::Unauthenticated(Some(Reason::Unknown)));
+        let role = match call.credential {
+            Credential::Token(id) => role_by_token(&mut writer, id).await?,
+            Credential::Session(id) => role_in_session(&mut writer, call.caller.id, id).await?,
+            Credential::Nothing | Credential::CommandLine | Credential::System => return Ok(writer),
         };
-        let owners = users::states(&mut writer, &[owner]).await?;
-        let owner = owners.first().ok_or(Error::Unauthenticated(Some(Reason::Unknown)))?;
-        match verdict::verdict(&token, owner, Scope::Any, writer.now()) {
-            Some(reason) => Err(Error::Unauthenticated(Some(reason))),
-            None if owner.role < call.caller.role => {
-                Err(Error::Forbidden("your role has just been lowered".into()))
-            }
-            None => Ok(writer),
+        if role < call.caller.role {
+            return Err(Error::Forbidden("your role has just been lowered".into()));
         }
+        Ok(writer)
     }
 
     /// Begins a change that needs no caller.
@@ -170,4 +171,26 @@ impl App {
         });
         Ok(committed.await.map_err(Error::internal)??)
     }
+}
+
+/// The role that a token gives at this moment.
+async fn role_by_token(writer: &mut Writer, id: TokenId) -> Result<Role, Error> {
+    let unknown = || Error::Unauthenticated(Some(Reason::Unknown));
+    let found = tokens::entries(writer, &[id]).await?.into_iter().next();
+    let Some(Entry { state: Some(token), owner, .. }) = found else { return Err(unknown()) };
+    let owners = users::states(writer, &[owner]).await?;
+    let owner = owners.first().ok_or_else(unknown)?;
+    match verdict::verdict(&token, owner, Scope::Any, writer.now()) {
+        Some(reason) => Err(Error::Unauthenticated(Some(reason))),
+        None => Ok(owner.role),
+    }
+}
+
+/// The role of a person who is still signed in at this moment.
+async fn role_in_session(writer: &mut Writer, user: UserId, id: SessionId) -> Result<Role, Error> {
+    let now = writer.now();
+    let is_there = sessions::of_user(writer, user, now).await?.iter().any(|session| session.id == id);
+    let owners = users::states(writer, &[user]).await?;
+    let active = owners.first().filter(|owner| is_there && owner.active);
+    active.map(|owner| owner.role).ok_or(Error::SignedOut)
 }

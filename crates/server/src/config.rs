@@ -143,6 +143,10 @@ pub struct Limits {
     pub failed_bearer_per_minute: std::num::NonZeroU32,
     /// Calls of `/oauth/revoke` per address and minute before the answer is 429.
     pub revocations_per_minute: std::num::NonZeroU32,
+    /// Failed sign-ins per address and minute before the answer is 429.
+    pub failed_sign_ins_per_minute: std::num::NonZeroU32,
+    /// Failed sign-ins per address, account and minute before the answer is 429.
+    pub failed_sign_ins_per_account_per_minute: std::num::NonZeroU32,
 }
 
 /// `[log]`
@@ -218,9 +222,13 @@ impl Default for Policy {
 
 impl Default for Limits {
     fn default() -> Self {
-        let thousand = std::num::NonZeroU32::MIN.saturating_add(999);
-        let hundred = std::num::NonZeroU32::MIN.saturating_add(99);
-        Self { failed_bearer_per_minute: thousand, revocations_per_minute: hundred }
+        let number = |number: u32| std::num::NonZeroU32::MIN.saturating_add(number - 1);
+        Self {
+            failed_bearer_per_minute: number(1_000),
+            revocations_per_minute: number(100),
+            failed_sign_ins_per_minute: number(100),
+            failed_sign_ins_per_account_per_minute: number(10),
+        }
     }
 }
 

@@ -13,6 +13,9 @@ pub enum Error {
     /// No bearer token, or one that isn't good. `None`: none was sent.
     #[error("not authenticated")]
     Unauthenticated(Option<Reason>),
+    /// A page needs somebody who is signed in, and nobody is, or not any more.
+    #[error("sign in first")]
+    SignedOut,
     /// The caller's role doesn't allow it.
     #[error("{0}")]
     Forbidden(String),
@@ -108,7 +111,7 @@ impl Error {
     /// The HTTP status.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated(_) | Self::SignedOut => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

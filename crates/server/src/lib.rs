@@ -8,6 +8,7 @@ extern crate self as tokenhouse;
 
 pub mod api;
 pub mod app;
+pub mod attempts;
 pub mod auth;
 pub mod command;
 pub mod config;

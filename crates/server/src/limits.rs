@@ -1,12 +1,17 @@
-//! How many attempts an address has. Only failures count, and only a failure is ever answered 429:
-//! a genuine token is never refused because of others.
+//! How many attempts an address has. Only failures count. A genuine token is never refused because of
+//! failures; a password is, but only for who failed: by the same address, with the same account.
+//! So nobody can lock somebody else out of their account.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::people::fold;
 
+use crate::attempts::Attempts;
 use crate::config;
 use crate::error::Error;
 
@@ -15,6 +20,17 @@ use crate::error::Error;
 pub struct Limits {
     failed_bearers: DefaultKeyedRateLimiter<IpAddr>,
     revocations: DefaultKeyedRateLimiter<IpAddr>,
+    failed_sign_ins: Attempts<IpAddr>,
+    failed_sign_ins_per_account: Attempts<(IpAddr, u64)>,
+    /// Turns what was typed as a user name into a number: it may be a password in the wrong place.
+    typed: RandomState,
+}
+
+/// A sign-in that is being looked at. Counts as failed unless it is said to have succeeded.
+#[derive(Clone, Copy, Debug)]
+pub struct SignIn {
+    address: IpAddr,
+    account: (IpAddr, u64),
 }
 
 impl Limits {
@@ -23,6 +39,9 @@ impl Limits {
         Self {
             failed_bearers: RateLimiter::keyed(Quota::per_minute(config.failed_bearer_per_minute)),
             revocations: RateLimiter::keyed(Quota::per_minute(config.revocations_per_minute)),
+            failed_sign_ins: Attempts::new(config.failed_sign_ins_per_minute),
+            failed_sign_ins_per_account: Attempts::new(config.failed_sign_ins_per_account_per_minute),
+            typed: RandomState::new(),
         }
     }
 
@@ -36,8 +55,30 @@ impl Limits {
         count(&self.revocations, address)
     }
 
+    /// Counts a sign-in with this user name or address before its password is looked at; an error if
+    /// too many have failed. Whether there is such an account makes no difference.
+    pub fn sign_in(&self, address: IpAddr, name: &str, now: Timestamp) -> Result<SignIn, Error> {
+        let address = subscriber(address);
+        let account = (address, self.typed.hash_one(fold(name)));
+        let too_many = |wait| Error::TooMany { retry_after: wait };
+        self.failed_sign_ins_per_account.count(account, now).map_err(too_many)?;
+        if let Err(wait) = self.failed_sign_ins.count(address, now) {
+            self.failed_sign_ins_per_account.take_back(&account);
+            return Err(too_many(wait));
+        }
+        Ok(SignIn { address, account })
+    }
+
+    /// Takes a sign-in back that has succeeded.
+    pub fn signed_in(&self, SignIn { address, account }: SignIn) {
+        self.failed_sign_ins.take_back(&address);
+        self.failed_sign_ins_per_account.take_back(&account);
+    }
+
     /// Forgets addresses whose quota is whole again, so that memory stays bounded.
-    pub fn forget_the_quiet(&self) {
+    pub fn forget_the_quiet(&self, now: Timestamp) {
+        self.failed_sign_ins.forget_the_quiet(now);
+        self.failed_sign_ins_per_account.forget_the_quiet(now);
         for limiter in [&self.failed_bearers, &self.revocations] {
             limiter.retain_recent();
             limiter.shrink_to_fit();

@@ -85,7 +85,7 @@ impl Bound {
         every(&mut background, &shutdown, FLUSH_EVERY, Arc::clone(&app), flush);
         every(&mut background, &shutdown, FOLLOW_EVERY, Arc::clone(&app), follow);
         every(&mut background, &shutdown, FORGET_EVERY, Arc::clone(&app), |app| async move {
-            app.limits.forget_the_quiet();
+            app.limits.forget_the_quiet(app.clock.now());
         });
         if let Some(tls) = &tls {
             background.spawn(tls.clone().follow(RELOAD_EVERY, shutdown.clone()));

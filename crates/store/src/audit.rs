@@ -63,7 +63,7 @@ pub struct AuditFilter {
     pub user: Option<UserId>,
     /// Of this action.
     pub action: Option<Action>,
-    /// About this kind of thing: `token`, `user` or `team`.
+    /// About this kind of thing: `token`, `user`, `team` or `setup`.
     pub entity: Option<String>,
     /// Without those that automation made: no actor, a service user, SCIM, the system or the
     /// command line.

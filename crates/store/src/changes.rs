@@ -9,7 +9,7 @@ pub struct Change {
     pub seq: i64,
     /// What happened ([`tokenhouse_core::audit::Action`] as text: a newer node may know more).
     pub action: String,
-    /// `token`, `user` or `team`.
+    /// `token`, `user`, `team` or `setup`.
     pub entity_kind: String,
     /// The thing's number.
     pub entity_id: i64,

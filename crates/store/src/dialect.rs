@@ -176,13 +176,15 @@ impl Dialect {
 
     /// All migrations. On PostgreSQL they run under an advisory lock.
     pub(crate) fn migrator(self) -> Migrator {
-        let (first, token_lists) = match self {
+        let (first, sessions, token_lists) = match self {
             Self::Sqlite => (
                 include_str!("../migrations/sqlite/0001_first.sql"),
+                include_str!("../migrations/sqlite/0002_sessions.sql"),
                 include_str!("../migrations/sqlite/0003_token_lists.sql"),
             ),
             Self::Postgres => (
                 include_str!("../migrations/postgres/0001_first.sql"),
+                include_str!("../migrations/postgres/0002_sessions.sql"),
                 include_str!("../migrations/postgres/0003_token_lists.sql"),
             ),
         };
@@ -192,6 +194,7 @@ impl Dialect {
         };
         Migrator::with_migrations(vec![
             migration(1, "first", first),
+            migration(2, "sessions", sessions),
             migration(3, "token_lists", token_lists),
         ])
     }

@@ -1,9 +1,9 @@
-//! One-time links with which people choose their first password.
+//! One-time links with which people choose a password.
 
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::UserId;
 
-use crate::{Error, Writer};
+use crate::{Connection, Error, Writer};
 
 /// Stores an invitation by the keyed hash of its code. It is made at the instant of the
 /// transaction.
@@ -24,4 +24,24 @@ pub async fn insert(
         .bind(expires_at.micros()),
     )
     .await
+}
+
+/// Who was invited with this code, if it can still be used at `now`.
+pub async fn find(c: &mut Connection, code_hash: &[u8; 32], now: Timestamp) -> Result<Option<UserId>, Error> {
+    let user: Option<i64> = sqlx::query_scalar(
+        "SELECT user_id FROM invitations WHERE code_hash = $1 AND used_at IS NULL AND expires_at > $2",
+    )
+    .bind(code_hash.as_slice())
+    .bind(now.micros())
+    .fetch_optional(c)
+    .await?;
+    Ok(user.map(UserId))
+}
+
+/// Uses up all invitations of a person.
+pub async fn use_up(w: &mut Writer, user: UserId) -> Result<(), Error> {
+    let now = w.now().micros();
+    let update = sqlx::query("UPDATE invitations SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL");
+    w.execute(update.bind(user.0).bind(now)).await?;
+    Ok(())
 }

@@ -315,6 +315,15 @@ pub async fn active_human_admins(c: &mut Connection) -> Result<i64, Error> {
     Ok(count.fetch_one(c).await?)
 }
 
+/// Whether there is or ever was a human Admin: the last one can't be demoted.
+pub async fn has_human_admin(c: &mut Connection) -> Result<bool, Error> {
+    let count: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM users WHERE user_type = 'Human' AND role = 'Admin'")
+            .fetch_one(c)
+            .await?;
+    Ok(count > 0)
+}
+
 /// Replaces what can be changed.
 pub async fn update(w: &mut Writer, id: UserId, update: &UserUpdate<'_>) -> Result<(), Error> {
     w.execute_one(

@@ -12,6 +12,12 @@ use crate::server::Bearer;
 /// How every token starts.
 const TOKEN_START: &str = "eyJ";
 
+/// How links with a one-time code go on after their start.
+const CODES: [&str; 2] = ["/invite/", "/setup/"];
+
+/// By which browsers say whose page a request comes from.
+const SITE: &str = "sec-fetch-site";
+
 /// Talks to one server.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -52,7 +58,7 @@ impl Client {
     pub fn with(&self, name: &str, value: &str) -> Self {
         let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a header name");
         let mut value = HeaderValue::from_bytes(value.as_bytes()).expect("a header value");
-        value.set_sensitive(name == header::AUTHORIZATION);
+        value.set_sensitive(name == header::AUTHORIZATION || name == header::COOKIE);
         let mut changed = self.clone();
         changed.headers.append(name, value);
         changed
@@ -86,6 +92,27 @@ impl Client {
         let encoded = reqwest::Url::parse_with_params("http://form/", fields).expect("a form");
         let body = encoded.query().unwrap_or_default().to_owned();
         self.send(Method::POST, path, Some("application/x-www-form-urlencoded"), body).await
+    }
+
+    /// The same as the browser in which somebody has just signed in, on a page of the server.
+    ///
+    /// # Panics
+    /// If the answer sets no cookie.
+    #[must_use]
+    pub fn in_session(&self, signed_in: &Answer) -> Self {
+        let cookie = signed_in.header("set-cookie").and_then(|cookie| cookie.split(';').next());
+        let mut client = self.clone();
+        client.headers.remove(header::COOKIE);
+        client.headers.remove(SITE);
+        client
+            .with(SITE, "same-origin")
+            .with(header::COOKIE.as_str(), cookie.unwrap_or_else(|| panic!("no cookie: {signed_in}")))
+    }
+
+    /// The same as a browser on a page of the server.
+    #[must_use]
+    pub fn on_our_page(&self) -> Self {
+        self.with(SITE, "same-origin")
     }
 
     /// Any method with JSON.
@@ -230,14 +257,22 @@ impl Answer {
 }
 
 fn without_tokens(text: &str) -> String {
+    let codes = CODES.iter().fold(text.to_owned(), |text, start| {
+        without(&text, |rest| rest.find(start).map(|at| at + start.len()), "<code>")
+    });
+    without(&codes, |rest| rest.find(TOKEN_START), "<token>")
+}
+
+/// The text without the secrets, each of which begins where `find` finds it.
+fn without(text: &str, find: impl Fn(&str) -> Option<usize>, instead: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;
-    while let Some(start) = rest.find(TOKEN_START) {
+    while let Some(start) = find(rest) {
         shown.push_str(&rest[..start]);
-        shown.push_str("<token>");
+        shown.push_str(instead);
         let after = &rest[start..];
-        let in_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        rest = after.find(|c| !in_token(c)).map_or("", |end| &after[end..]);
+        let in_secret = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        rest = after.find(|c| !in_secret(c)).map_or("", |end| &after[end..]);
     }
     shown + rest
 }
@@ -258,5 +293,8 @@ mod tests {
             format!("{answer:?}"),
             r#"POST /oauth/revoke?token=<token> answered 200: {"bearer_token":"<token>","id":1}"#
         );
+        let asked = "POST /invite/a-b_c".into();
+        let answer = Answer { asked, body: Arc::from(&br#""http://x/setup/abc""#[..]), ..answer };
+        assert_eq!(format!("{answer:?}"), r#"POST /invite/<code> answered 200: "http://x/setup/<code>""#);
     }
 }

@@ -34,6 +34,9 @@ pub const START: Timestamp = Timestamp::from_micros(1_768_473_000_250_000);
 /// The issuer of all tokens, unless a test configures another.
 pub const PUBLIC_URL: &str = "https://tokens.example.com";
 
+/// The password of everybody who signs in to a browser.
+pub const PASSWORD: &str = "correct horse battery staple";
+
 /// Both databases, for tests that run on each.
 pub const DATABASES: [Database; 2] = [Database::Sqlite, Database::Postgres];
 
@@ -251,6 +254,19 @@ impl TestServer {
     /// A service user with a token, made on the command line.
     pub async fn service_user(&self, name: &str, role: Role) -> Account {
         self.account(UserType::Service, name, role).await
+    }
+
+    /// A browser in which this person is signed in. They chose [`PASSWORD`] with an invitation.
+    ///
+    /// # Panics
+    /// If they can't sign in.
+    pub async fn browser(&self, person: &Account) -> Client {
+        let invited = users::invite_again(&self.app, &Call::command_line(), UserId(person.id)).await;
+        let link = invited.expect("a person is invited");
+        let path = link.strip_prefix(&self.app.config.server.public_url).expect("a link to this server");
+        let fields = [("password", PASSWORD)];
+        let answer = self.client.on_our_page().post_form(path, &fields).await;
+        self.client.in_session(answer.expect(303))
     }
 
     async fn account(&self, user_type: UserType, name: &str, role: Role) -> Account {

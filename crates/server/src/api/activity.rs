@@ -54,7 +54,7 @@ pub struct Activity {
 /// What a record is about, as it was called then.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Entity {
-    /// `token`, `user` or `team`.
+    /// `token`, `user`, `team` or `setup`.
     #[serde(rename = "type")]
     kind: String,
     /// Its number.
@@ -131,7 +131,7 @@ pub struct ActivityQuery {
     /// Exactly this action.
     #[param(example = "token.revoked")]
     action: Option<String>,
-    /// Kind of thing it was done to: `token`, `user` or `team`.
+    /// Kind of thing it was done to: `token`, `user`, `team` or `setup`.
     entity: Option<String>,
     /// Without what service users, SCIM, the command line and the system did.
     #[serde(default)]
@@ -212,7 +212,7 @@ pub struct Insights {
     /// Who did most; null where nobody did anything.
     #[schema(required)]
     most_active_user: Option<MostActive>,
-    /// The kind of thing most was done to: `token`, `user` or `team`.
+    /// The kind of thing most was done to: `token`, `user`, `team` or `setup`.
     #[schema(required)]
     top_category: Option<String>,
     /// One for each day of the window, oldest first.

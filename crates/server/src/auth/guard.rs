@@ -8,7 +8,7 @@ use axum::extract::FromRequestParts;
 use http::HeaderValue;
 use http::request::Parts;
 use tokenhouse_core::audit::{Action, Actor, Entity, Via};
-use tokenhouse_core::id::{TokenId, UserId};
+use tokenhouse_core::id::{SessionId, TokenId, UserId};
 use tokenhouse_core::index::{Owner, OwnerState};
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::policy::{Caller, Permission};
@@ -52,18 +52,56 @@ pub struct Call {
     pub caller: Caller,
     /// The account as it was when the request came in.
     pub account: Option<Arc<Owner>>,
-    /// By what way.
-    pub via: Via,
+    /// What gives them the right to.
+    pub credential: Credential,
     /// From which address.
     pub ip: Option<IpAddr>,
     /// The request.
     pub request_id: Option<RequestId>,
 }
 
+/// What gives a caller their rights. [`App::begin`] looks at it again when the caller's turn has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Credential {
+    /// A bearer token.
+    Token(TokenId),
+    /// A session of the web UI.
+    Session(SessionId),
+    /// Nothing yet: password or one-time code are looked at by the service that takes them.
+    Nothing,
+    /// The command line of the machine.
+    CommandLine,
+    /// The server itself.
+    System,
+}
+
+impl Credential {
+    /// By what way a change with it comes in.
+    const fn via(self) -> Via {
+        match self {
+            Self::Token(id) => Via::Token(id),
+            Self::Session(_) | Self::Nothing => Via::Session,
+            Self::CommandLine => Via::Cli,
+            Self::System => Via::System,
+        }
+    }
+}
+
 impl Call {
     /// The token the call was made with.
     pub const fn token(&self) -> Option<TokenId> {
-        self.via.token_id()
+        match self.credential {
+            Credential::Token(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The session the call was made in.
+    pub const fn session(&self) -> Option<SessionId> {
+        match self.credential {
+            Credential::Session(id) => Some(id),
+            _ => None,
+        }
     }
 
     /// The account that makes something, to be recorded as its creator.
@@ -83,23 +121,45 @@ impl Call {
             action,
             entity: Entity { kind: action.entity().to_owned(), id, name: name.to_owned() },
             actor: self.account.as_ref().map(|account| actor(&account.state)),
-            via: self.via,
+            via: self.credential.via(),
             ip: self.ip,
             request_id: self.request_id.as_ref().map(|id| id.as_str().to_owned()),
             changes,
         }
     }
 
-    /// A call of whoever holds a token: acts as its owner, through that token.
-    pub fn with_token(account: Arc<Owner>, token: TokenId, origin: Origin) -> Self {
+    /// A call of whoever has this account and credential.
+    pub fn of(account: Arc<Owner>, credential: Credential, origin: Origin) -> Self {
         let OwnerState { id, role, user_type, .. } = account.state;
         Self {
             caller: Caller { id, role, user_type },
             account: Some(account),
-            via: Via::Token(token),
+            credential,
             ip: Some(origin.ip),
             request_id: origin.request_id,
         }
+    }
+
+    /// A call of somebody who has just shown that the account is theirs.
+    pub fn of_account(account: OwnerState, origin: Origin) -> Self {
+        Self::of(Arc::new(account.into()), Credential::Nothing, origin)
+    }
+
+    /// A call of somebody who has no account, or hasn't shown yet that it is theirs. May do what a
+    /// Member may.
+    pub fn of_stranger(origin: Origin) -> Self {
+        Self {
+            caller: Caller { id: UserId(0), role: Role::Member, user_type: UserType::Human },
+            account: None,
+            credential: Credential::Nothing,
+            ip: Some(origin.ip),
+            request_id: origin.request_id,
+        }
+    }
+
+    /// What the server does by itself.
+    pub fn system() -> Self {
+        Self { credential: Credential::System, ..Self::command_line() }
     }
 
     /// A call on the machine's command line, which may do what an Admin may.
@@ -107,7 +167,7 @@ impl Call {
         Self {
             caller: Caller { id: UserId(0), role: Role::Admin, user_type: UserType::Human },
             account: None,
-            via: Via::Cli,
+            credential: Credential::CommandLine,
             ip: None,
             request_id: None,
         }
@@ -132,7 +192,7 @@ pub struct Origin {
     pub request_id: Option<RequestId>,
 }
 
-fn origin(parts: &Parts, app: &App) -> Origin {
+pub(super) fn origin(parts: &Parts, app: &App) -> Origin {
     let connection = parts.extensions.get::<Connection>();
     let peer = connection.map_or(IpAddr::from([0, 0, 0, 0]), |connection| connection.peer.ip());
     Origin {
@@ -168,7 +228,7 @@ pub fn authenticate(parts: &Parts, app: &App, at: Checkpoint) -> Result<(Accepte
 /// An ordinary token of our own API: any role, but not a SCIM token.
 fn ordinary(parts: &Parts, app: &App) -> Result<Call, Error> {
     let (accepted, origin) = authenticate(parts, app, Checkpoint::Api)?;
-    Ok(Call::with_token(accepted.owner, accepted.token.id, origin))
+    Ok(Call::of(accepted.owner, Credential::Token(accepted.token.id), origin))
 }
 
 impl FromRequestParts<Arc<App>> for Origin {
@@ -191,8 +251,9 @@ impl FromRequestParts<Arc<App>> for Anyone {
     }
 }
 
+/// Makes an argument that says which permission the caller needs that another argument finds out.
 macro_rules! guard {
-    ($(#[$doc:meta])* $name:ident, $permission:ident) => {
+    ($whoever:ident, $(#[$doc:meta])* $name:ident, $permission:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug)]
         pub struct $name(pub Call);
@@ -201,35 +262,42 @@ macro_rules! guard {
             type Rejection = Error;
 
             async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-                let call = ordinary(parts, app)?;
-                let permission = Permission::$permission;
-                if call.caller.has(permission) {
-                    Ok(Self(call))
-                } else {
-                    let role = permission.least_role();
-                    Err(Error::Forbidden(format!("this needs the role {role}")))
-                }
+                let $whoever(call) = $whoever::from_request_parts(parts, app).await?;
+                $crate::auth::guard::permit(call, Permission::$permission).map(Self)
             }
         }
     };
 }
+pub(super) use guard;
+
+/// The call, if its caller has the permission.
+pub(super) fn permit(call: Call, permission: Permission) -> Result<Call, Error> {
+    if call.caller.has(permission) {
+        return Ok(call);
+    }
+    Err(Error::Forbidden(format!("this needs the role {}", permission.least_role())))
+}
 
 guard!(
+    Anyone,
     /// Whoever may see users and teams.
     SeesPeople,
     SeePeople
 );
 guard!(
+    Anyone,
     /// Whoever may change users and teams.
     ManagesPeople,
     ManagePeople
 );
 guard!(
+    Anyone,
     /// Whoever may see and manage service tokens.
     ManagesServiceTokens,
     ManageServiceTokens
 );
 guard!(
+    Anyone,
     /// Whoever may read the audit trail.
     Audits,
     Audit

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, Failure};
+use super::{Context, Failure, say};
 use crate::app::App;
 use crate::run::Bound;
+use crate::service::passwords;
 
 /// Answers until it is asked to stop.
 pub(super) async fn run(context: Context) -> Result<ExitCode, Failure> {
@@ -17,6 +18,10 @@ pub(super) async fn run(context: Context) -> Result<ExitCode, Failure> {
     let shutdown = stop_on_signal()?;
     let bound = Bound::bind(app.clone()).await?;
     let address = bound.address()?;
+    if let Some(link) = passwords::offer_setup(&app).await? {
+        // Not through the log, which others may read.
+        say(format_args!("Nobody can sign in yet. Make the first Admin here, once:\n\n  {link}\n"))?;
+    }
     let public_url = &app.config.server.public_url;
     let metrics = bound.metrics_address().map(tracing::field::display);
     tracing::info!(%address, metrics, public_url, tokens = app.feed.index().len(), "listening");

@@ -14,7 +14,7 @@ use tokenhouse_store::{Connection, Writer, users};
 
 use super::{Changes, require};
 use crate::app::App;
-use crate::auth::guard::{Call, Origin};
+use crate::auth::guard::{Call, Credential, Origin};
 use crate::error::{Error, Fields};
 
 /// A token that has just been made, with the secret that is shown once.
@@ -383,6 +383,6 @@ pub async fn revoke_presented(app: &App, presented: &[u8], origin: Origin) -> Re
     let Some(token) = tokens::find_by_hash(&mut writer, &genuine.hash()).await? else { return Ok(()) };
     let states = users::states(&mut writer, &[token.owner.id]).await?;
     let owner = states.into_iter().next().ok_or_else(|| Error::internal("a token's owner vanished"))?;
-    let call = Call::with_token(Arc::new(owner.into()), token.id, origin);
+    let call = Call::of(Arc::new(owner.into()), Credential::Token(token.id), origin);
     revoke_all(app, &call, writer, &[token]).await.map(|_| ())
 }

@@ -1,11 +1,12 @@
-//! People and service users: make, change, deactivate, reactivate.
+//! People and service users: make, invite, change, deactivate, reactivate.
 
 use tokenhouse_core::audit::Action;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TeamId, UserId};
 use tokenhouse_core::people::{self, Invalid, Name, Role, UserType};
+use tokenhouse_core::policy::{Access, Permission};
 use tokenhouse_store::users::{self, NewUser, User, UserFilter, UserUpdate};
-use tokenhouse_store::{Page, Writer, invitations, teams};
+use tokenhouse_store::{Page, Writer, invitations, sessions, teams};
 
 use super::tokens::{self, FirstToken, Generated};
 use super::{Changes, require};
@@ -51,7 +52,8 @@ pub struct Created {
 
 /// Makes a service user, or a person with a local account.
 pub async fn create(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<Created, Error> {
-    let (writer, created) = insert(app, call, wanted).await?;
+    let mut writer = app.begin(call).await?;
+    let created = insert_and_invite(app, call, &mut writer, wanted).await?;
     app.commit(writer).await?;
     Ok(created)
 }
@@ -63,23 +65,43 @@ pub async fn create_with_token(
     wanted: Wanted<'_>,
     token: FirstToken<'_>,
 ) -> Result<(Created, Generated), Error> {
-    let (mut writer, created) = insert(app, call, wanted).await?;
+    let mut writer = app.begin(call).await?;
+    let created = insert_and_invite(app, call, &mut writer, wanted).await?;
     let generated = tokens::generate_first(app, call, &mut writer, created.user.clone(), token).await?;
     app.commit(writer).await?;
     Ok((created, generated))
 }
 
-/// Makes an account, in a transaction that is still open.
-async fn insert(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<(Writer, Created), Error> {
-    let mut fields = Fields::default();
+async fn insert_and_invite(
+    app: &App,
+    call: &Call,
+    writer: &mut Writer,
+    wanted: Wanted<'_>,
+) -> Result<Created, Error> {
+    let user_type = wanted.user_type;
+    let user = insert(app, call, writer, wanted, Fields::default()).await?;
+    let invite_url = match user_type {
+        UserType::Human => Some(invite(app, writer, user.id).await?),
+        UserType::Service => None,
+    };
+    Ok(Created { user, invite_url })
+}
+
+/// Makes an account, in a transaction that goes on, unless a field is wrong already.
+pub(super) async fn insert(
+    app: &App,
+    call: &Call,
+    writer: &mut Writer,
+    wanted: Wanted<'_>,
+    mut fields: Fields,
+) -> Result<User, Error> {
     let name = fields.check("name", Name::parse(wanted.name));
     let identity = match wanted.user_type {
         UserType::Service => service_identity(&mut fields, name.as_ref(), wanted.email),
         UserType::Human => human_identity(app, &mut fields, wanted.email)?,
     };
     let responsibility = responsibility(&mut fields, wanted.user_type, wanted.purpose, wanted.owner);
-    let mut writer = app.begin(call).await?;
-    let teams = known_teams(&mut writer, &mut fields, wanted.teams).await?;
+    let teams = known_teams(writer, &mut fields, wanted.teams).await?;
     fields.finish()?;
     let (Some(name), Some(identity), Some((purpose, owner))) = (name, identity, responsibility) else {
         return Err(Error::internal("a field was wrong, but not noted"));
@@ -96,13 +118,9 @@ async fn insert(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<(Writer, C
         created_at: writer.now(),
         created_by: call.creator(),
     };
-    let id = users::insert(&mut writer, &new).await?;
-    teams::set_teams_of(&mut writer, id, &teams).await?;
-    let invite_url = match wanted.user_type {
-        UserType::Human => Some(invite(app, &mut writer, id).await?),
-        UserType::Service => None,
-    };
-    let user = existing(&mut writer, id).await?;
+    let id = users::insert(writer, &new).await?;
+    teams::set_teams_of(writer, id, &teams).await?;
+    let user = existing(writer, id).await?;
     let changes = Changes::default()
         .set("name", &user.name)
         .set("user_id", &user.user_id)
@@ -113,7 +131,7 @@ async fn insert(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<(Writer, C
         .note("purpose", None, user.purpose.as_deref())
         .note("owner", None, user.owner.as_deref());
     writer.record(call.draft(Action::UserCreated, id.0, &user.name, changes.0)).await?;
-    Ok((writer, Created { user, invite_url }))
+    Ok(user)
 }
 
 struct Identity {
@@ -184,6 +202,27 @@ async fn invite(app: &App, writer: &mut Writer, user: UserId) -> Result<String, 
     let expires_at = writer.now().plus_days(INVITATION_DAYS);
     invitations::insert(writer, user, &app.master.code_hash(&code), expires_at).await?;
     Ok(format!("{}/invite/{code}", app.config.server.public_url))
+}
+
+/// A new one-time link for a person to choose a password, if they lost theirs or the link. Links from
+/// before are dead. The present password works until the new link is used; then all sessions end.
+pub async fn invite_again(app: &App, call: &Call, id: UserId) -> Result<String, Error> {
+    let forbidden = "only Admins invite people";
+    let access = if call.caller.has(Permission::ManagePeople) { Access::Granted } else { Access::Forbidden };
+    require(access, forbidden, forbidden)?;
+    let mut writer = app.begin(call).await?;
+    let user = existing(&mut writer, id).await?;
+    if user.user_type == UserType::Service {
+        return Err(Error::Conflict("a service user has no password".into()));
+    }
+    if user.deleted_at.is_some() {
+        return Err(Error::Conflict("this person is deactivated; reactivate them first".into()));
+    }
+    invitations::use_up(&mut writer, id).await?;
+    let url = invite(app, &mut writer, id).await?;
+    writer.record(call.draft(Action::UserInvited, id.0, &user.name, Changes::default().0)).await?;
+    app.commit(writer).await?;
+    Ok(url)
 }
 
 async fn existing(connection: &mut tokenhouse_store::Connection, id: UserId) -> Result<User, Error> {
@@ -275,7 +314,7 @@ async fn keep_an_admin(writer: &mut Writer, user: &User) -> Result<(), Error> {
     Ok(())
 }
 
-/// Deactivates an account and so stops all its tokens. Idempotent.
+/// Deactivates an account and so stops all its tokens and ends its sessions. Idempotent.
 pub async fn deactivate(app: &App, call: &Call, id: UserId) -> Result<(), Error> {
     let mut writer = app.begin(call).await?;
     let user = existing(&mut writer, id).await?;
@@ -284,6 +323,7 @@ pub async fn deactivate(app: &App, call: &Call, id: UserId) -> Result<(), Error>
     }
     keep_an_admin(&mut writer, &user).await?;
     let now = writer.now();
+    sessions::delete_of_user(&mut writer, id).await?;
     set_deactivated(app, call, writer, &user, Some(now), Action::UserDeactivated).await
 }
 

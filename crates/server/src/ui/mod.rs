@@ -1,5 +1,6 @@
 //! The web UI: pages rendered on the server. [`routes`] lists every page.
 
+pub mod account;
 pub mod assets;
 mod cookies;
 mod error_page;
@@ -8,6 +9,7 @@ pub mod list;
 pub mod moment;
 pub mod page;
 pub mod protection;
+pub mod sign_in;
 pub mod text;
 pub mod theme;
 pub mod toast;
@@ -20,16 +22,17 @@ use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use flate2::Compression;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use self::page::Visit;
+use self::page::{Section, Visit};
 use self::toast::Toast;
 use crate::api::status;
 use crate::app::App;
 use crate::auth::guard::RequestId;
+use crate::auth::origin::same_origin;
 use crate::error::{Error, Problem};
 use crate::observe;
 use crate::verify::gateway;
@@ -38,26 +41,58 @@ use crate::verify::gateway;
 const API: [&str; 7] =
     ["/api/", "/assets/", "/oauth/", "/scim/", "/.well-known/", "/forward-auth", "/healthz"];
 
-/// Every page, and what pages are made of.
+/// A page, or what one of its forms asks for.
+#[derive(Debug)]
+pub struct Route {
+    /// How it is asked for.
+    pub method: Method,
+    /// Where it is.
+    pub path: &'static str,
+    /// What answers it.
+    answer: MethodRouter<Arc<App>>,
+}
+
+/// Every page, by who may see it.
+pub fn pages() -> Vec<Route> {
+    let show = |path, answer| Route { method: Method::GET, path, answer };
+    let change = |path, answer| Route { method: Method::POST, path, answer };
+    vec![
+        // Anyone.
+        show("/", get(front_door)),
+        change("/settings/theme", post(theme::choose)),
+        change("/login", post(sign_in::log_in)),
+        change("/logout", post(sign_in::log_out)),
+        // Whoever has a one-time link.
+        show("/setup/{code}", get(sign_in::setup_page)),
+        change("/setup/{code}", post(sign_in::set_up)),
+        show("/invite/{code}", get(sign_in::invitation_page)),
+        change("/invite/{code}", post(sign_in::accept_invitation)),
+        // Whoever is signed in.
+        change("/logout-everywhere", post(account::log_out_everywhere)),
+        change("/account/password", post(account::change_password)),
+        change("/account/sessions/{id}/end", post(account::end_session)),
+    ]
+}
+
+/// The pages, and what they are made of.
 pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-    surrounded(app, pages()).route("/assets/{file}", get(assets::asset))
+    let pages = pages().into_iter().fold(Router::new(), |router, page| router.route(page.path, page.answer));
+    surrounded(app, pages).route("/assets/{file}", get(assets::asset))
 }
 
-fn pages() -> Router<Arc<App>> {
-    Router::new().route("/", get(front_door)).route("/settings/theme", post(theme::choose))
-}
-
-/// Pages with what surrounds them: headers, error pages, the toast. Also for pages that tests add.
+/// Pages with what surrounds them: headers, error pages, the toast; changes are let through only where
+/// one of our own pages asks for them. Also for pages that tests add.
 pub fn surrounded(app: &Arc<App>, pages: Router<Arc<App>>) -> Router<Arc<App>> {
     pages
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
+        .layer(middleware::from_fn_with_state(Arc::clone(app), same_origin))
         .layer(middleware::from_fn_with_state(Arc::clone(app), surround))
 }
 
 /// Browsers go on to the pages; anything else is told where it is.
 async fn front_door(headers: HeaderMap) -> Response {
     if prefers_pages(&headers) {
-        Redirect::to("/login").into_response()
+        Redirect::to(Section::Tokens.path()).into_response()
     } else {
         status::front_door().into_response()
     }
@@ -112,14 +147,18 @@ async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next)
     if compressible && is_page(&response) { compress(response).await } else { response }
 }
 
-/// Makes a page of a problem, adds the headers, and takes the toast away that was shown.
+/// Makes a page of a problem, or a way to sign in where that is all it takes, adds the headers, and takes the toast away that was shown.
 fn finish(app: &App, visit: &Visit, id: Option<RequestId>, response: &mut Response) {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let problem = match &id {
             Some(id) => problem.with_request_id(id.as_str()),
             None => problem,
         };
-        error_page::write(visit, problem, response);
+        if response.status() == StatusCode::UNAUTHORIZED {
+            *response = sign_in::on_the_way_to(visit);
+        } else {
+            error_page::write(visit, problem, response);
+        }
     }
     protection::protect(response);
     if visit.has_toast() && is_page(response) {

@@ -8,9 +8,11 @@ use std::sync::{Arc, OnceLock};
 use askama::Template;
 use axum::extract::{FromRequestParts, Request};
 use axum::response::{Html, IntoResponse, Response};
+use http::Method;
 use http::request::Parts;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::UserId;
+use tokenhouse_core::index::OwnerState;
 use tokenhouse_core::people::Role;
 use tokenhouse_core::policy::Permission;
 
@@ -33,6 +35,13 @@ pub struct Viewer {
     pub user_name: String,
     /// Their present role.
     pub role: Role,
+}
+
+impl From<&OwnerState> for Viewer {
+    fn from(account: &OwnerState) -> Self {
+        let OwnerState { id, name, user_name, role, .. } = account;
+        Self { id: *id, name: name.clone(), user_name: user_name.clone(), role: *role }
+    }
 }
 
 impl Viewer {
@@ -122,6 +131,7 @@ pub struct Visit {
     theme: Theme,
     toast: Option<Toast>,
     here: String,
+    changes: bool,
     host: String,
     viewer: Arc<OnceLock<Viewer>>,
 }
@@ -135,6 +145,7 @@ impl Visit {
             theme: cookies::find(request.headers(), Theme::COOKIE).and_then(Theme::parse).unwrap_or_default(),
             toast: cookies::find(request.headers(), Toast::COOKIE).and_then(Toast::parse),
             here: here.to_owned(),
+            changes: !matches!(*request.method(), Method::GET | Method::HEAD),
             host: public_url.split_once("://").map_or(&**public_url, |(_, host)| host).to_owned(),
             viewer: Arc::default(),
         }
@@ -149,6 +160,16 @@ impl Visit {
     /// Who is looking, if that is known.
     pub fn viewer(&self) -> Option<&Viewer> {
         self.viewer.get()
+    }
+
+    /// Path and query that are asked for.
+    pub fn here(&self) -> &str {
+        &self.here
+    }
+
+    /// Whether something is to be changed, by a form.
+    pub const fn changes(&self) -> bool {
+        self.changes
     }
 
     /// Whether the page that answers shows a toast.

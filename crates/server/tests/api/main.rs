@@ -38,9 +38,12 @@ mod last_used;
 mod lifecycle;
 mod oauth;
 mod openapi;
+mod pages;
 mod people;
 mod permissions;
 mod promises;
+mod sessions;
+mod sign_in;
 mod statements;
 mod teams;
 

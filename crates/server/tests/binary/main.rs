@@ -5,6 +5,7 @@
 mod client;
 mod demo;
 mod durability;
+mod first_start;
 mod metrics;
 mod postgres;
 mod proxies;

@@ -4,6 +4,7 @@
 mod audit;
 mod feed;
 mod opening;
+mod sessions;
 mod setting;
 mod teams;
 mod token_lists;

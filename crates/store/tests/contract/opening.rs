@@ -8,9 +8,11 @@ use sqlx::AssertSqlSafe;
 use tokenhouse_core::clock::Clock;
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::keys::MasterKey;
+use tokenhouse_core::password::PasswordHash;
 use tokenhouse_core::random::Random;
+use tokenhouse_store::sessions::NewSession;
 use tokenhouse_store::teams::PUBLIC;
-use tokenhouse_store::{Error, Store, audit, teams, tokens, users};
+use tokenhouse_store::{Error, Store, audit, passwords, sessions, teams, tokens, users};
 use tokenhouse_testkit::postgres;
 
 use crate::setting::{NOW, Setting, master, name, on_both, open};
@@ -206,8 +208,20 @@ async fn is_brought_up_to_date(url: &str, dump: &str) {
     assert_eq!(ada.teams, ["Public", "Data"]);
     let token = tokens::personal(&mut c, ada.id).await.unwrap().pop().unwrap();
     assert_eq!((token.name.as_str(), token.revoked_at), ("1", None));
+    // What came later is empty and can be filled.
+    assert_eq!(passwords::of_user(&mut c, ada.id).await.unwrap(), None);
+    assert_eq!(sessions::of_user(&mut c, ada.id, NOW).await.unwrap(), []);
     drop(c);
     let mut w = store.begin(&Clock::turned(NOW)).await.unwrap();
+    passwords::set(&mut w, ada.id, &PasswordHash::new("$argon2id$".into())).await.unwrap();
+    let session = NewSession {
+        user: ada.id,
+        secret_hash: &[1; 32],
+        expires_at: NOW.plus_days(7),
+        ip: "::1",
+        user_agent: None,
+    };
+    sessions::insert(&mut w, &session).await.unwrap();
     assert!(teams::insert(&mut w, &name("More"), None).await.unwrap() > PUBLIC);
 }
 

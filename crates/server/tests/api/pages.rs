@@ -1,0 +1,140 @@
+//! Every page times every kind of caller, and where a change may come from.
+
+use std::collections::BTreeSet;
+
+use http::Method;
+use tokenhouse::auth::guard::Call;
+use tokenhouse::service::{passwords, users};
+use tokenhouse::ui;
+use tokenhouse_core::id::UserId;
+use tokenhouse_core::people::Role;
+use tokenhouse_testkit::client::{Answer, Client};
+use tokenhouse_testkit::server::{PASSWORD, PUBLIC_URL, TestServer};
+
+use super::head;
+
+type Fields = &'static [(&'static str, &'static str)];
+
+/// Method, path, form, and the status (401: sent to sign in first) for: nobody, the token of an Admin, a wrong cookie, a Member, a
+/// Manager, an Admin who are signed in.
+type Row = (&'static str, &'static str, Fields, [u16; 6]);
+
+const CHOSEN: Fields = &[("password", PASSWORD)];
+
+/// Every page there is.
+const TABLE: &[Row] = &[
+    ("GET", "/", &[], [200; 6]),
+    ("POST", "/settings/theme", &[("theme", "dark"), ("back", "/")], [303; 6]),
+    ("POST", "/login", &[("user_name", "mia.member@example.com"), ("password", PASSWORD)], [303; 6]),
+    ("POST", "/logout", &[], [303; 6]),
+    ("GET", "/setup/{code}", &[], [404; 6]),
+    ("POST", "/setup/{code}", &[("name", "x"), ("email", "x@example.com"), ("password", PASSWORD)], [404; 6]),
+    ("GET", "/invite/{code}", &[], [200; 6]),
+    ("POST", "/invite/{code}", CHOSEN, [303; 6]),
+    ("POST", "/logout-everywhere", &[], [401, 401, 401, 303, 303, 303]),
+    (
+        "POST",
+        "/account/password",
+        &[("present_password", PASSWORD), ("password", PASSWORD)],
+        [401, 401, 401, 303, 303, 303],
+    ),
+    ("POST", "/account/sessions/{id}/end", &[], [401, 401, 401, 404, 404, 404]),
+];
+
+#[test]
+fn every_page_has_a_row_and_every_row_a_page() {
+    let pages: BTreeSet<_> =
+        ui::pages().into_iter().map(|page| (page.method.to_string(), page.path)).collect();
+    let rows: BTreeSet<_> = TABLE.iter().map(|row| (row.0.to_owned(), row.1)).collect();
+    assert_eq!((rows.len(), &rows), (TABLE.len(), &pages));
+}
+
+async fn ask(client: &Client, method: &str, path: &str, fields: Fields) -> Answer {
+    match method {
+        "GET" => client.get(path).await,
+        _ => client.post_form(path, fields).await,
+    }
+}
+
+/// The path with a code of its own for every call: some use it up.
+async fn fill(server: &TestServer, path: &str, person: i64) -> String {
+    let link = users::invite_again(&server.app, &Call::command_line(), UserId(person)).await.unwrap();
+    path.replace("{id}", "0").replace("{code}", link.rsplit('/').next().unwrap())
+}
+
+#[tokio::test]
+async fn every_page_answers_every_caller_as_the_table_says() {
+    let server = TestServer::start().await;
+    let people = server.people().await;
+    drop(server.browser(&people.member).await);
+    let invited = server.person("Ivy Invited", Role::Member).await.id;
+    for (method, template, fields, statuses) in TABLE {
+        let anybody = server.client().on_our_page();
+        let callers = [
+            ("nobody", anybody.clone()),
+            ("a token", anybody.as_(&people.admin.token)),
+            ("a wrong cookie", anybody.with("cookie", "__Host-tokenhouse=guessed")),
+            ("Member", server.browser(&people.member).await),
+            ("Manager", server.browser(&people.manager).await),
+            ("Admin", server.browser(&people.admin).await),
+        ];
+        for ((caller, client), status) in callers.iter().zip(statuses) {
+            let path = fill(&server, template, invited).await;
+            let before = head(&server).await;
+            let answer = ask(client, method, &path, fields).await;
+            let sent_away = answer.header("location").is_some_and(|to| to.starts_with("/login?next="));
+            let seen = if sent_away { 401 } else { answer.status };
+            assert_eq!(seen, *status, "{caller}: {answer}");
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer}");
+            if seen >= 400 {
+                assert_eq!(head(&server).await, before, "{caller} was refused, but: {answer}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_comes_from_our_own_page_or_not_at_all() {
+    let server = TestServer::start().await;
+    let people = server.people().await;
+    let browser = server.browser(&people.member).await;
+    let cookie = server.browser(&people.member).await;
+    drop(browser);
+    let origin = |client: &Client, fields: &[(&str, &str)]| {
+        fields.iter().fold(client.clone(), |client, (name, value)| client.with(name, value))
+    };
+    for (method, template, fields, _) in TABLE.iter().filter(|row| row.0 != "GET") {
+        let path = fill(&server, template, people.manager.id).await;
+        let before = head(&server).await;
+        for foreign in [
+            &[("sec-fetch-site", "cross-site")][..],
+            &[("sec-fetch-site", "same-site")],
+            &[("sec-fetch-site", "cross-site"), ("origin", PUBLIC_URL)],
+            &[("origin", "https://evil.example")],
+            &[("origin", "null")],
+            &[],
+        ] {
+            // One that is signed in says that it is on our page, which a second value contradicts.
+            ask(&origin(&server.client(), foreign), method, &path, fields).await.expect(403);
+            let contradicting = origin(&cookie, foreign);
+            if foreign.first().is_some_and(|(name, _)| *name == "sec-fetch-site") {
+                ask(&contradicting, method, &path, fields).await.expect(403);
+            }
+        }
+        assert_eq!(head(&server).await, before, "{path}");
+    }
+    let fields = [("user_name", "mia.member@example.com"), ("password", PASSWORD)];
+    for own in [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "none"), ("origin", PUBLIC_URL)] {
+        origin(&server.client(), &[own]).post_form("/login", &fields).await.expect(303);
+    }
+}
+
+#[tokio::test]
+async fn a_page_never_goes_upstream_however_it_is_spelled() {
+    let server = TestServer::start().await;
+    let ada = server.person("Ada", Role::Admin).await;
+    passwords::offer_setup(&server.app).await.unwrap();
+    for path in ["/LOGIN", "/account", "/%61ccount/password/", "/logout-everywhere/x", "/Setup/x/y"] {
+        server.as_(&ada.token).send(Method::GET, path, None, "").await.problem(404);
+    }
+}

@@ -1,0 +1,321 @@
+//! How a session begins: setup, invitation, password.
+
+use serde_json::json;
+use tokenhouse::auth::guard::Call;
+use tokenhouse::service::{passwords, users};
+use tokenhouse_core::id::UserId;
+use tokenhouse_core::people::Role;
+use tokenhouse_store::changes::{self, Change};
+use tokenhouse_testkit::client::{Answer, Client};
+use tokenhouse_testkit::server::{Account, PASSWORD, PUBLIC_URL, TestServer};
+
+use super::head;
+
+on_both_databases!(
+    the_first_admin_is_made_once,
+    an_invitation_is_used_once,
+    a_person_signs_in_by_user_name_or_address,
+    every_refusal_is_told_alike,
+    passwords_are_changed_by_who_knows_them,
+);
+
+/// Whether the browser is signed in: what isn't there is told only to somebody who is.
+pub(crate) async fn is_signed_in(browser: &Client) -> bool {
+    let answer = browser.post_form("/account/sessions/0/end", &[]).await;
+    match answer.status {
+        404 => true,
+        401 => false,
+        _ => panic!("{answer}"),
+    }
+}
+
+pub(crate) async fn log_in(server: &TestServer, user_name: &str, password: &str) -> Answer {
+    let fields = [("user_name", user_name), ("password", password)];
+    server.client().on_our_page().post_form("/login", &fields).await
+}
+
+/// What was recorded after number `seq`.
+pub(crate) async fn recorded_since(server: &TestServer, seq: i64) -> Vec<Change> {
+    changes::since(&mut server.app.store.read().await.unwrap(), seq, 100).await.unwrap()
+}
+
+pub(crate) async fn actions_since(server: &TestServer, seq: i64) -> Vec<String> {
+    recorded_since(server, seq).await.into_iter().map(|change| change.action).collect()
+}
+
+/// The path of a link to this server.
+fn path_of(link: &str) -> &str {
+    link.strip_prefix(PUBLIC_URL).unwrap()
+}
+
+async fn invite(server: &TestServer, account: &Account) -> String {
+    let link = users::invite_again(&server.app, &Call::command_line(), UserId(account.id)).await.unwrap();
+    path_of(&link).to_owned()
+}
+
+async fn the_first_admin_is_made_once(server: TestServer) {
+    let client = server.client().on_our_page();
+    let dead = passwords::offer_setup(&server.app).await.unwrap().unwrap();
+    let link = passwords::offer_setup(&server.app).await.unwrap().unwrap();
+    let (dead, link) = (path_of(&dead), path_of(&link));
+    let good = [("name", "Ada"), ("email", "ada@example.com"), ("password", PASSWORD)];
+    for path in [dead, "/setup/guessed", "/setup/%ff", "/setup/%00"] {
+        client.get(path).await.problem(404);
+        client.post_form(path, &good).await.problem(404);
+    }
+    client.get(link).await.expect(200);
+    let before = head(&server).await;
+    let wrong = [("name", " "), ("email", "nobody"), ("password", "too short")];
+    assert_eq!(client.post_form(link, &wrong).await.wrong_fields(), ["password", "name", "email"]);
+    assert_eq!(head(&server).await, before);
+    let browser = client.in_session(client.post_form(link, &good).await.expect(303));
+    assert!(is_signed_in(&browser).await);
+    let expected = ["user.created", "setup.completed", "user.password_set", "user.signed_in"];
+    assert_eq!(actions_since(&server, before).await, expected);
+    // Gone for good, also for whoever has a link that was never used.
+    client.get(link).await.problem(404);
+    client.post_form(link, &good).await.problem(404);
+    assert_eq!(passwords::offer_setup(&server.app).await.unwrap(), None);
+    log_in(&server, "ada@example.com", PASSWORD).await.expect(303);
+    let token = server.person("Other", Role::Admin).await.token;
+    let ada = server.as_(&token).get("/api/users?name=Ada").await.json()["items"][0].clone();
+    assert_eq!((&ada["role"], &ada["user_type"]), (&json!("Admin"), &json!("Human")));
+    assert_eq!(ada["last_login"], "2026-01-15T10:30:00.25Z");
+}
+
+#[tokio::test]
+async fn an_admin_who_is_made_elsewhere_closes_the_setup() {
+    let server = TestServer::start().await;
+    let link = passwords::offer_setup(&server.app).await.unwrap().unwrap();
+    server.person("Max", Role::Manager).await;
+    server.service_user("Robot", Role::Admin).await;
+    server.client().get(path_of(&link)).await.expect(200);
+    server.person("Ada", Role::Admin).await;
+    server.client().get(path_of(&link)).await.problem(404);
+    let fields = [("name", "Eve"), ("email", "eve@example.com"), ("password", PASSWORD)];
+    server.client().on_our_page().post_form(path_of(&link), &fields).await.problem(404);
+    assert_eq!(passwords::offer_setup(&server.app).await.unwrap(), None);
+}
+
+async fn an_invitation_is_used_once(server: TestServer) {
+    let client = server.client().on_our_page();
+    let mia = server.person("Mia", Role::Member).await;
+    let (dead, link) = (invite(&server, &mia).await, invite(&server, &mia).await);
+    let chosen = [("password", PASSWORD)];
+    for path in [&dead, "/invite/guessed"] {
+        client.get(path).await.problem(404);
+        client.post_form(path, &chosen).await.problem(404);
+    }
+    client.get(&link).await.expect(200);
+    for short in ["", "elevenchars"] {
+        assert_eq!(client.post_form(&link, &[("password", short)]).await.wrong_fields(), ["password"]);
+    }
+    let before = head(&server).await;
+    let browser = client.in_session(client.post_form(&link, &chosen).await.expect(303));
+    assert!(is_signed_in(&browser).await);
+    assert_eq!(actions_since(&server, before).await, ["user.password_set", "user.signed_in"]);
+    client.get(&link).await.problem(404);
+    client.post_form(&link, &chosen).await.problem(404);
+    // Invited again, since the password was stolen: the thief is out as soon as there is a new one.
+    let again = invite(&server, &mia).await;
+    assert!(is_signed_in(&browser).await);
+    client.post_form(&again, &[("password", "another good password")]).await.expect(303);
+    assert!(!is_signed_in(&browser).await);
+    log_in(&server, "mia@example.com", PASSWORD).await.problem(422);
+    log_in(&server, "mia@example.com", "another good password").await.expect(303);
+    // Over after seven days.
+    let late = invite(&server, &mia).await;
+    server.pass_days(7);
+    client.get(&late).await.problem(404);
+    client.post_form(&late, &chosen).await.problem(404);
+}
+
+#[tokio::test]
+async fn only_an_active_person_is_invited_and_only_by_an_admin() {
+    let server = TestServer::start().await;
+    let people = server.people().await;
+    let client = server.client().on_our_page();
+    let open = invite(&server, &people.member).await;
+    server.as_(&people.admin.token).delete(&format!("/api/users/{}", people.member.id)).await.expect(204);
+    client.get(&open).await.problem(404);
+    client.post_form(&open, &[("password", PASSWORD)]).await.problem(404);
+    let before = head(&server).await;
+    let line = Call::command_line();
+    let manager = Call {
+        caller: tokenhouse_core::policy::Caller { role: Role::Manager, ..line.caller },
+        ..line.clone()
+    };
+    for (call, id, status) in [
+        (&line, people.member.id, 409),
+        (&line, people.service.id, 409),
+        (&line, 999, 404),
+        (&manager, 1, 403),
+    ] {
+        let refused = users::invite_again(&server.app, call, UserId(id)).await.unwrap_err();
+        assert_eq!(refused.status(), status, "{refused}");
+    }
+    assert_eq!(head(&server).await, before);
+}
+
+async fn a_person_signs_in_by_user_name_or_address(server: TestServer) {
+    let mia = server.person("Mia", Role::Member).await;
+    let first = server.browser(&mia).await;
+    for spelling in ["mia@example.com", "MIA@EXAMPLE.COM", " mia@example.com "] {
+        let before = head(&server).await;
+        let answer = log_in(&server, spelling, PASSWORD).await;
+        assert_eq!(answer.expect(303).header("location"), Some("/"));
+        assert!(is_signed_in(&server.client().in_session(&answer)).await);
+        let record = &recorded_since(&server, before).await[..];
+        assert!(matches!(record, [one] if one.action == "user.signed_in" && one.entity_id == mia.id));
+    }
+    assert!(is_signed_in(&first).await, "a sign-in elsewhere ends nothing");
+    for (next, location) in
+        [("/settings/tokens?state=active", "/settings/tokens?state=active"), ("//evil.example", "/")]
+    {
+        let fields = [("user_name", "mia@example.com"), ("password", PASSWORD), ("next", next)];
+        let answer = server.client().on_our_page().post_form("/login", &fields).await;
+        assert_eq!(answer.expect(303).header("location"), Some(location));
+    }
+}
+
+async fn every_refusal_is_told_alike(server: TestServer) {
+    let people = server.people().await;
+    for person in [&people.member, &people.manager] {
+        drop(server.browser(person).await);
+    }
+    server.as_(&people.admin.token).delete(&format!("/api/users/{}", people.manager.id)).await.expect(204);
+    let mut told = Vec::new();
+    for (user_name, password, user) in [
+        ("mia.member@example.com", "a wrong password", people.member.id),
+        // Deactivated, without a password, a service user, nobody, what can't be anybody.
+        ("max.manager@example.com", PASSWORD, people.manager.id),
+        ("ada.admin@example.com", PASSWORD, people.admin.id),
+        ("pipeline", PASSWORD, 0),
+        ("pipeline@service", PASSWORD, 0),
+        ("swordfish typed in the wrong field", PASSWORD, 0),
+        ("swordfish\0", PASSWORD, 0),
+        ("", "", 0),
+    ] {
+        let before = head(&server).await;
+        let answer = log_in(&server, user_name, password).await;
+        let mut problem = answer.problem(422);
+        problem["request_id"].take();
+        told.push(problem);
+        assert_eq!(answer.header("set-cookie"), None);
+        let records = recorded_since(&server, before).await;
+        assert_eq!((records.len(), &*records[0].action), (1, "user.sign_in_failed"), "{user_name}");
+        assert_eq!(records[0].entity_id, user, "{user_name}");
+        assert!(!format!("{records:?}").contains("swordfish"), "it may be a password");
+    }
+    assert!(told.iter().all(|one| *one == told[0]), "{told:#?}");
+    assert!(!told[0].to_string().contains("swordfish"));
+    let latest = server.as_(&people.admin.token).get("/api/activity?action=user.sign_in_failed").await;
+    let latest = latest.expect(200).json()["items"][0].clone();
+    assert_eq!((&latest["actor"], &latest["via"]["kind"]), (&json!(null), &json!("session")));
+    assert_eq!(latest["ip"], "127.0.0.1");
+}
+
+async fn passwords_are_changed_by_who_knows_them(server: TestServer) {
+    const NEW: &str = "  a new password, with spaces  ";
+    let mia = server.person("Mia", Role::Member).await;
+    let (browser, other) = (server.browser(&mia).await, {
+        let answer = log_in(&server, "mia@example.com", PASSWORD).await;
+        server.client().in_session(&answer)
+    });
+    let change = async |present: &str, new: &str| {
+        browser.post_form("/account/password", &[("present_password", present), ("password", new)]).await
+    };
+    let before = head(&server).await;
+    assert_eq!(change("wrong password", NEW).await.wrong_fields(), ["present_password"]);
+    assert_eq!(actions_since(&server, before).await, ["user.sign_in_failed"]);
+    assert_eq!(change(PASSWORD, "too short").await.wrong_fields(), ["password"]);
+    assert!(is_signed_in(&other).await);
+    let before = head(&server).await;
+    let renewed = server.client().in_session(change(PASSWORD, NEW).await.expect(303));
+    assert_eq!(actions_since(&server, before).await, ["user.password_changed", "user.signed_in"]);
+    assert!(is_signed_in(&renewed).await);
+    assert!(!is_signed_in(&browser).await, "the old cookie is dead");
+    assert!(!is_signed_in(&other).await, "other browsers are out");
+    log_in(&server, "mia@example.com", PASSWORD).await.problem(422);
+    log_in(&server, "mia@example.com", NEW.trim()).await.problem(422);
+    log_in(&server, "mia@example.com", NEW).await.expect(303);
+}
+
+/// Fails until the answer is 429, and tells how often that took.
+async fn fail_until_limited(client: &Client, user_name: &str) -> usize {
+    let fields = [("user_name", user_name), ("password", "wrong")];
+    for failures in 0..50 {
+        let answer = client.post_form("/login", &fields).await;
+        if answer.status == 429 {
+            assert!(matches!(answer.header("retry-after"), Some("6")), "{:?}", answer.headers);
+            return failures;
+        }
+        answer.problem(422);
+    }
+    panic!("never limited")
+}
+
+#[tokio::test]
+async fn who_fails_too_often_waits_and_nobody_else_does() {
+    let server = TestServer::start().await;
+    let mia = server.person("Mia", Role::Member).await;
+    drop(server.browser(&mia).await);
+    let right = [("user_name", "MIA@example.com"), ("password", PASSWORD)];
+    let attacker = server.client().on_our_page().with("x-forwarded-for", "203.0.113.9");
+    let at_home = server.client().on_our_page().with("x-forwarded-for", "198.51.100.1");
+    // What succeeds doesn't count.
+    for _ in 0..12 {
+        attacker.post_form("/login", &right).await.expect(303);
+    }
+    assert_eq!(fail_until_limited(&attacker, "mia@example.com").await, 10);
+    let before = head(&server).await;
+    attacker.post_form("/login", &right).await.problem(429);
+    assert_eq!(head(&server).await, before, "it isn't even looked at");
+    at_home.post_form("/login", &right).await.expect(303);
+    // An account that isn't there is no different.
+    assert_eq!(fail_until_limited(&attacker, "nobody@example.com").await, 10);
+    server.clock.turn_to(server.clock.now().plus_seconds(6));
+    attacker.post_form("/login", &right).await.expect(303);
+}
+
+#[tokio::test]
+async fn an_address_that_tries_many_accounts_waits() {
+    let few = 5.try_into().unwrap();
+    let server = TestServer::builder()
+        .configured(|config| config.limits.failed_sign_ins_per_minute = few)
+        .start()
+        .await;
+    let attempt = async |number: usize, address: &str| {
+        let name = format!("user{number}@example.com");
+        let client = server.client().on_our_page().with("x-forwarded-for", address);
+        client.post_form("/login", &[("user_name", &name), ("password", "wrong")]).await.status
+    };
+    for number in 0..5 {
+        assert_eq!(attempt(number, "2001:db8::1").await, 422);
+    }
+    assert_eq!(attempt(5, "2001:db8::ffff").await, 429, "the same network");
+    assert_eq!(attempt(6, "2001:db8:0:1::1").await, 422);
+}
+
+#[tokio::test]
+async fn a_thief_of_a_session_cannot_guess_its_password() {
+    let server = TestServer::start().await;
+    let mia = server.person("Mia", Role::Member).await;
+    let browser = server.browser(&mia).await;
+    let guess = [("present_password", "wrong"), ("password", "a password for the thief")];
+    for _ in 0..10 {
+        browser.post_form("/account/password", &guess).await.problem(422);
+    }
+    browser.post_form("/account/password", &guess).await.problem(429);
+}
+
+#[tokio::test]
+async fn a_form_that_is_not_ours_is_refused() {
+    let server = TestServer::start().await;
+    let client = server.client().on_our_page();
+    let good = [("user_name", "mia"), ("password", PASSWORD)];
+    client.post_form("/login", &[("user_name", "mia")]).await.problem(400);
+    client.post_form("/login", &[good[0], good[1], ("more", "x")]).await.problem(400);
+    client.post_form("/login", &[good[0], good[0], good[1]]).await.problem(400);
+    client.post("/login", &json!({ "user_name": "mia", "password": PASSWORD })).await.problem(415);
+}
