@@ -94,15 +94,16 @@ impl App {
                 forward_authorization: config.gateway.forward_authorization,
             })
         });
+        let metrics = Metrics::default();
         Ok(Arc::new(Self {
             codec: Codec::new(&master, &config.server.public_url),
             assertion: Assertion::new(&master, &config),
             limits: Limits::new(config.limits),
-            passwords: Passwords::new(),
+            passwords: Passwords::new(metrics.passwords()),
             rules: config.gateway.rules(),
             proxy: proxy.transpose()?,
             usage: Usage::default(),
-            metrics: Metrics::default(),
+            metrics,
             request_ids: random.fork()?,
             config,
             clock,

@@ -86,6 +86,7 @@ pub struct Metrics {
     applied: Gauge,
     pending_uses: Gauge,
     feed_failures: Counter,
+    passwords: Counter,
 }
 
 impl Default for Metrics {
@@ -107,6 +108,7 @@ impl Default for Metrics {
             applied: Gauge::default(),
             pending_uses: Gauge::default(),
             feed_failures: Counter::default(),
+            passwords: Counter::default(),
             registry,
         };
         metrics.registered()
@@ -115,12 +117,14 @@ impl Default for Metrics {
 
 impl Metrics {
     fn registered(mut self) -> Self {
-        let Self { registry, answers, tokens, applied, pending_uses, feed_failures, .. } = &mut self;
+        let Self { registry, answers, tokens, applied, pending_uses, feed_failures, passwords, .. } =
+            &mut self;
         registry.register("http_answers", "Answers given, by status", answers.clone());
         registry.register("tokens", "Tokens in the index", tokens.clone());
         registry.register("applied_change", "Number of the newest change in the index", applied.clone());
         registry.register("pending_uses", "Last uses not yet written", pending_uses.clone());
         registry.register("feed_failures", "Failed attempts to follow the log", feed_failures.clone());
+        registry.register("passwords", "Passwords hashed or verified", passwords.clone());
         self
     }
 
@@ -141,6 +145,11 @@ impl Metrics {
     /// Counts a failure to follow the log.
     pub fn feed_failure(&self) {
         self.feed_failures.inc();
+    }
+
+    /// Counts passwords that are hashed or verified.
+    pub fn passwords(&self) -> Counter {
+        self.passwords.clone()
     }
 
     /// The Prometheus text format, with the gauges as they are now.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use argon2::password_hash::phc;
 use argon2::password_hash::{Error as HashError, PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
+use prometheus_client::metrics::counter::Counter;
 use tokenhouse_core::password::{Password, PasswordHash, Typed};
 use tokenhouse_core::random::Random;
 use tokio::sync::Semaphore;
@@ -30,13 +31,14 @@ const NOBODYS: &str =
 #[derive(Debug)]
 pub struct Passwords {
     turns: Arc<Semaphore>,
+    computed: Counter,
 }
 
 impl Passwords {
-    /// With room for half as many at a time as there are cores.
-    pub fn new() -> Self {
+    /// With room for half as many at a time as there are cores. Each is counted.
+    pub fn new(computed: Counter) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { turns: Arc::new(Semaphore::new((cores / 2).clamp(1, AT_A_TIME))) }
+        Self { turns: Arc::new(Semaphore::new((cores / 2).clamp(1, AT_A_TIME))), computed }
     }
 
     /// The hash to be stored of a new password, with a salt of its own.
@@ -77,17 +79,12 @@ impl Passwords {
         let turn = Arc::clone(&self.turns).acquire_owned();
         let turn = tokio::time::timeout(Duration::from_secs(PATIENCE), turn).await;
         let turn = turn.map_err(|_| Error::TooMany { retry_after: PATIENCE })?.map_err(Error::internal)?;
+        self.computed.inc();
         let computed = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             work()
         });
         computed.await.map_err(Error::internal)?.map_err(Error::internal)
-    }
-}
-
-impl Default for Passwords {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -104,11 +101,11 @@ mod tests {
 
     async fn hash(text: &str) -> PasswordHash {
         let password = Typed::new(text).choose().unwrap();
-        Passwords::new().hash(&Random::seeded(1), password).await.unwrap()
+        Passwords::new(Counter::default()).hash(&Random::seeded(1), password).await.unwrap()
     }
 
     async fn verify(text: &str, stored: Option<PasswordHash>) -> Result<bool, Error> {
-        Passwords::new().verify(Typed::new(text), stored).await
+        Passwords::new(Counter::default()).verify(Typed::new(text), stored).await
     }
 
     #[tokio::test]
@@ -141,7 +138,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_ever() {
-        let passwords = Passwords::new();
+        let passwords = Passwords::new(Counter::default());
         let turns = Arc::clone(&passwords.turns);
         let all = u32::try_from(turns.available_permits()).unwrap();
         let _taken = turns.acquire_many(all).await.unwrap();

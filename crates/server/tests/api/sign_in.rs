@@ -178,6 +178,13 @@ async fn a_person_signs_in_by_user_name_or_address(server: TestServer) {
     }
 }
 
+/// How many passwords the server has hashed or verified.
+fn passwords_computed(server: &TestServer) -> u64 {
+    let metrics = server.app.metrics.text(&server.app.feed, &server.app.usage);
+    let line = metrics.lines().find_map(|line| line.strip_prefix("tokenhouse_passwords_total "));
+    line.unwrap().parse().unwrap()
+}
+
 async fn every_refusal_is_told_alike(server: TestServer) {
     let people = server.people().await;
     for person in [&people.member, &people.manager] {
@@ -197,7 +204,9 @@ async fn every_refusal_is_told_alike(server: TestServer) {
         ("", "", 0),
     ] {
         let before = head(&server).await;
+        let work = passwords_computed(&server);
         let answer = log_in(&server, user_name, password).await;
+        assert_eq!(passwords_computed(&server) - work, 1, "as much work for {user_name}");
         let mut problem = answer.problem(422);
         problem["request_id"].take();
         told.push(problem);
