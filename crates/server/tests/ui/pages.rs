@@ -26,7 +26,7 @@ pub(super) async fn browser() -> (TestServer, Client) {
     let server = TestServer::start().await;
     let address = showcase::serve(&server).await;
     let accept = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
-    (server, Client::new(address).with("accept", accept))
+    (server, Client::new(address).with("accept", accept).on_our_page())
 }
 
 #[track_caller]
@@ -175,7 +175,7 @@ async fn a_toast_is_told_once() {
 #[tokio::test]
 async fn the_front_door_leads_browsers_to_the_pages() {
     let (server, browser) = browser().await;
-    assert_eq!(browser.get("/").await.expect(303).header("location"), Some("/login"));
+    assert_eq!(browser.get("/").await.expect(303).header("location"), Some("/settings/tokens"));
     let plain = server.client().get("/").await;
     assert!(plain.expect(200).text().contains("/api/docs/"));
 }
