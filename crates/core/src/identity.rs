@@ -9,17 +9,12 @@ use crate::index::OwnerState;
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// An owner's texts, written once for each change of the owner instead of once for each request. They
-/// lie in one piece of memory, which answers share instead of copying it.
+/// lie in one piece of memory, one behind the other, which answers share instead of copying it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identity {
-    /// The number of the account, in decimal.
-    pub id: Bytes,
-    /// The account's `user_id`.
-    pub user_id: Bytes,
-    /// E-mail address.
-    pub email: Bytes,
-    /// Names of teams, percent-encoded, with commas between, so that no team can look like two.
-    pub teams: Bytes,
+    text: Bytes,
+    /// Where the first, second and third text end.
+    ends: [usize; 3],
 }
 
 impl Identity {
@@ -37,13 +32,27 @@ impl Identity {
             }
             text.extend(utf8_percent_encode(name, RESERVED));
         }
-        let text = Bytes::from(text.into_boxed_str().into_boxed_bytes());
-        Self {
-            id: text.slice(..id),
-            user_id: text.slice(id..user_id),
-            email: text.slice(user_id..email),
-            teams: text.slice(email..),
-        }
+        Self { text: text.into_boxed_str().into_boxed_bytes().into(), ends: [id, user_id, email] }
+    }
+
+    /// The number of the account, in decimal.
+    pub fn id(&self) -> Bytes {
+        self.text.slice(..self.ends[0])
+    }
+
+    /// The account's `user_id`.
+    pub fn user_id(&self) -> Bytes {
+        self.text.slice(self.ends[0]..self.ends[1])
+    }
+
+    /// E-mail address.
+    pub fn email(&self) -> Bytes {
+        self.text.slice(self.ends[1]..self.ends[2])
+    }
+
+    /// Names of teams, percent-encoded, with commas between, so that no team can look like two.
+    pub fn teams(&self) -> Bytes {
+        self.text.slice(self.ends[2]..)
     }
 }
 
@@ -55,7 +64,7 @@ mod tests {
 
     fn teams(names: &[&str]) -> Bytes {
         let teams = names.iter().map(ToString::to_string).collect();
-        Identity::of(&OwnerState { teams, ..owner(7, Role::Member) }).teams
+        Identity::of(&OwnerState { teams, ..owner(7, Role::Member) }).teams()
     }
 
     #[test]
@@ -67,9 +76,9 @@ mod tests {
     #[test]
     fn each_text_is_itself() {
         let identity = Identity::of(&owner(7, Role::Member));
-        assert_eq!(identity.id, "7");
-        assert_eq!(identity.user_id, "local|7");
-        assert_eq!(identity.email, "u7@example.com");
-        assert_eq!(identity.teams, "Public");
+        assert_eq!(identity.id(), "7");
+        assert_eq!(identity.user_id(), "local|7");
+        assert_eq!(identity.email(), "u7@example.com");
+        assert_eq!(identity.teams(), "Public");
     }
 }

@@ -21,11 +21,11 @@ const CAPACITY: usize = 12;
 pub fn headers(accepted: &Accepted) -> HeaderMap {
     let (owner, identity) = (&accepted.owner.state, &accepted.owner.identity);
     let mut headers = HeaderMap::with_capacity(CAPACITY);
-    insert(&mut headers, USER_ID, identity.id.clone());
-    insert(&mut headers, USER, identity.user_id.clone());
-    insert(&mut headers, EMAIL, identity.email.clone());
+    insert(&mut headers, USER_ID, identity.id());
+    insert(&mut headers, USER, identity.user_id());
+    insert(&mut headers, EMAIL, identity.email());
     headers.insert(ROLE, HeaderValue::from_static(owner.role.as_str()));
-    insert(&mut headers, TEAMS, identity.teams.clone());
+    insert(&mut headers, TEAMS, identity.teams());
     headers.insert(USER_TYPE, HeaderValue::from_static(owner.user_type.as_str()));
     headers.insert(TOKEN_ID, HeaderValue::from(accepted.token.id.0));
     headers
