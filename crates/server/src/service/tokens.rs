@@ -62,6 +62,8 @@ pub struct FirstToken<'a> {
     pub name: &'a str,
     /// Its lifetime; `None` is never.
     pub expires_in_days: Option<i64>,
+    /// For the SCIM endpoints only.
+    pub scim_endpoints_only: bool,
 }
 
 /// Makes the first token of an account that was made in the same transaction.
@@ -72,6 +74,7 @@ pub(super) async fn generate_first(
     owner: users::User,
     wanted: FirstToken<'_>,
 ) -> Result<Generated, Error> {
+    may_provision(call, wanted.scim_endpoints_only)?;
     let mut fields = Fields::default();
     let name = fields.check("token", Name::parse(wanted.name));
     let lifetime = fields.check("expires_in_days", policy(app).check(wanted.expires_in_days));
@@ -79,10 +82,12 @@ pub(super) async fn generate_first(
     let (Some(name), Some(lifetime)) = (name, lifetime) else {
         return Err(Error::internal("a field was wrong, but not noted"));
     };
-    insert(app, call, writer, Plan { owner, name, lifetime, scim_only: false, rotates: None }).await
+    let scim_only = wanted.scim_endpoints_only;
+    insert(app, call, writer, Plan { owner, name, lifetime, scim_only, rotates: None }).await
 }
 
-fn policy(app: &App) -> LifetimePolicy {
+/// Which lifetimes are allowed.
+pub fn policy(app: &App) -> LifetimePolicy {
     app.config.policy.into()
 }
 
@@ -97,7 +102,11 @@ fn may_generate(call: &Call, wanted: &Wanted<'_>) -> Result<(), Error> {
                 .into(),
         ));
     }
-    if wanted.scim_endpoints_only && !caller.has(Permission::Provision) {
+    may_provision(call, wanted.scim_endpoints_only)
+}
+
+fn may_provision(call: &Call, scim_only: bool) -> Result<(), Error> {
+    if scim_only && !call.caller.has(Permission::Provision) {
         return Err(Error::Forbidden("only Admins make SCIM tokens".into()));
     }
     Ok(())
@@ -198,7 +207,7 @@ pub async fn one(app: &App, call: &Call, id: TokenId) -> Result<Token, Error> {
 }
 
 /// The newest use, whether it has been written yet or not.
-fn with_latest_use(app: &App, token: &mut Token) {
+pub(super) fn with_latest_use(app: &App, token: &mut Token) {
     if let Some(used) = app.usage.latest(token.id) {
         token.last_used_at = Some(used.at);
         token.last_used_ip = Some(used.ip.to_string());
@@ -332,9 +341,7 @@ pub async fn rotate(
 }
 
 async fn may_rotate(writer: &mut Writer, call: &Call, token: &Token) -> Result<(), Error> {
-    if token.scim_only && !call.caller.has(Permission::Provision) {
-        return Err(Error::Forbidden("only Admins make SCIM tokens".into()));
-    }
+    may_provision(call, token.scim_only)?;
     let now = writer.now();
     let refusal = match status(token, now) {
         Status::Revoked => "the token is revoked; generate a new one, or restore it first",
