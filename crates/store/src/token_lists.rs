@@ -180,7 +180,9 @@ pub async fn active(
     let mut counts = HashMap::with_capacity(owners.len());
     for batch in owners.chunks(BATCH) {
         let mut statement = Statement::new("SELECT owner_id, count(*) FROM tokens WHERE deleted_at IS NULL");
-        statement.text(" AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ").value(now.micros());
+        statement
+            .text(" AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ")
+            .value(now.micros());
         statement.text(") AND owner_id IN ").list(batch.iter().map(|id| id.0)).text(" GROUP BY owner_id");
         for row in statement.query().fetch_all(&mut *c).await? {
             counts.insert(UserId(row.try_get(0)?), row.try_get(1)?);

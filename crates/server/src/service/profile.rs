@@ -26,7 +26,7 @@ pub struct Consequences {
     /// How many of its tokens are active: they stop with the account, and come back with it.
     pub active_tokens: i64,
     /// In how many browsers the person is signed in.
-    pub sessions: usize,
+    pub sessions: u64,
     /// Why the account can't be deactivated.
     pub refusal: Option<String>,
 }
@@ -45,12 +45,21 @@ pub async fn consequences(app: &App, call: &Call, id: UserId) -> Result<Conseque
     let now = app.clock.now();
     let active = token_lists::active(&mut reader, &[id], now).await?;
     let sessions = sessions::of_user(&mut reader, id, now).await?.len();
+    let sessions = u64::try_from(sessions).unwrap_or(u64::MAX);
     let refusal = match keep_an_admin(&mut reader, &user).await {
         Ok(()) => None,
         Err(Error::Conflict(refusal)) => Some(refusal),
         Err(other) => return Err(other),
     };
     Ok(Consequences { active_tokens: active.get(&id).copied().unwrap_or_default(), sessions, refusal, user })
+}
+
+/// What stops when all tokens of an account are revoked.
+pub async fn revocation(app: &App, call: &Call, id: UserId) -> Result<Consequences, Error> {
+    let stopping = consequences(app, call, id).await?;
+    let forbidden = "only a service user's tokens, or your own, can be revoked all at once";
+    require(call.caller.access_all_tokens(id, stopping.user.user_type), forbidden, forbidden)?;
+    Ok(stopping)
 }
 
 /// How many tokens of the service users among these are active.

@@ -86,6 +86,16 @@ pub async fn alone(app: &App, id: TeamId) -> Result<Team, Error> {
     existing(&mut *app.store.read().await?, id).await
 }
 
+/// One team that can be changed.
+///
+/// # Errors
+/// [`Error::Conflict`] for `Public`.
+pub async fn changeable(app: &App, id: TeamId) -> Result<Team, Error> {
+    let team = alone(app, id).await?;
+    not_public(&team)?;
+    Ok(team)
+}
+
 /// A page of teams by name.
 pub async fn page(app: &App, window: (i64, i64)) -> Result<Page<Team>, Error> {
     let (limit, offset) = window;

@@ -86,7 +86,7 @@ pub(super) async fn generate_first(
     insert(app, call, writer, Plan { owner, name, lifetime, scim_only, rotates: None }).await
 }
 
-/// Which lifetimes are allowed.
+/// How long new tokens may live.
 pub fn policy(app: &App) -> LifetimePolicy {
     app.config.policy.into()
 }
@@ -341,7 +341,9 @@ pub async fn rotate(
 }
 
 async fn may_rotate(writer: &mut Writer, call: &Call, token: &Token) -> Result<(), Error> {
-    may_provision(call, token.scim_only)?;
+    if token.scim_only && !call.caller.has(Permission::Provision) {
+        return Err(Error::Forbidden("only Admins make SCIM tokens".into()));
+    }
     let now = writer.now();
     let refusal = match status(token, now) {
         Status::Revoked => "the token is revoked; generate a new one, or restore it first",

@@ -15,7 +15,7 @@ use crate::auth::guard::Call;
 use crate::error::{Error, Fields};
 
 /// How long an invitation can be used, in days.
-const INVITATION_DAYS: i64 = 7;
+pub const INVITATION_DAYS: i64 = 7;
 
 /// The most characters in a purpose.
 const PURPOSE_LIMIT: usize = 2_000;
@@ -211,6 +211,17 @@ async fn invite(app: &App, writer: &mut Writer, user: UserId) -> Result<String, 
     Ok(format!("{}/invite/{code}", app.config.server.public_url))
 }
 
+/// Whether a link to choose a password can be made for this account.
+pub fn may_be_invited(user: &User) -> Result<(), Error> {
+    if user.user_type == UserType::Service {
+        return Err(Error::Conflict("a service user has no password".into()));
+    }
+    if user.deleted_at.is_some() {
+        return Err(Error::Conflict("this person is deactivated; reactivate them first".into()));
+    }
+    Ok(())
+}
+
 /// A new one-time link for a person to choose a password, if they lost theirs or the link. Links from
 /// before are dead. The present password works until the new link is used; then all sessions end.
 pub async fn invite_again(app: &App, call: &Call, id: UserId) -> Result<String, Error> {
@@ -219,12 +230,7 @@ pub async fn invite_again(app: &App, call: &Call, id: UserId) -> Result<String, 
     require(access, forbidden, forbidden)?;
     let mut writer = app.begin(call).await?;
     let user = existing(&mut writer, id).await?;
-    if user.user_type == UserType::Service {
-        return Err(Error::Conflict("a service user has no password".into()));
-    }
-    if user.deleted_at.is_some() {
-        return Err(Error::Conflict("this person is deactivated; reactivate them first".into()));
-    }
+    may_be_invited(&user)?;
     invitations::use_up(&mut writer, id).await?;
     let url = invite(app, &mut writer, id).await?;
     writer.record(call.draft(Action::UserInvited, id.0, &user.name, Changes::default().0)).await?;
