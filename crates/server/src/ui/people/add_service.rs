@@ -28,6 +28,10 @@ const LIFETIMES: [i64; 4] = [30, 60, 90, 365];
 /// The lifetime that is chosen at first.
 const USUAL_LIFETIME: i64 = 90;
 
+/// What is said of a name whose id is taken.
+const TAKEN: &str =
+    "there is a service user with this id already, perhaps a deactivated one; choose another name";
+
 /// Which button was pressed.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -155,7 +159,14 @@ pub async fn add(
     };
     let messages = match done {
         Ok(response) => return Ok(response),
-        Err(error) => Messages::of_error(error, "name")?,
+        Err(error) => {
+            let is_taken = matches!(error, Error::Conflict(_));
+            let mut messages = Messages::of_error(error, "name")?;
+            if is_taken {
+                messages.reword("name", TAKEN);
+            }
+            messages
+        }
     };
     let is_about_the_token = |field| messages.of(field).is_some();
     if is_about_the_token("token") || is_about_the_token("expires_in_days") {
