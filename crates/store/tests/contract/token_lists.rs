@@ -77,9 +77,9 @@ async fn states_are_counted_and_filtered_at_an_instant(s: Setting) {
 
 async fn tokens_are_sorted_by_what_is_asked_for(s: Setting) {
     let ada = s.human("ada").await;
-    let b = named(&s, ada, "B", 1, None).await;
+    let b = named(&s, ada, "Z", 1, None).await;
     let a = named(&s, ada, "a", 2, Some(9)).await;
-    let c = named(&s, ada, "C", 3, Some(2)).await;
+    let c = named(&s, ada, "É", 3, Some(2)).await;
     usage::record(&s.store, &[(b, NOW, [10, 0, 0, 7].into()), (a, NOW.plus_days(1), [10, 0, 0, 7].into())])
         .await
         .unwrap();
