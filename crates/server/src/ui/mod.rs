@@ -3,8 +3,10 @@
 pub mod account;
 pub mod assets;
 mod cookies;
+mod device;
 mod error_page;
 pub mod form;
+pub mod invitation;
 pub mod list;
 pub mod moment;
 pub mod page;
@@ -60,17 +62,19 @@ pub fn pages() -> Vec<Route> {
         // Anyone.
         show("/", get(front_door)),
         change("/settings/theme", post(theme::choose)),
+        show("/login", get(sign_in::log_in_page)),
         change("/login", post(sign_in::log_in)),
         change("/logout", post(sign_in::log_out)),
         // Whoever has a one-time link.
-        show("/setup/{code}", get(sign_in::setup_page)),
-        change("/setup/{code}", post(sign_in::set_up)),
-        show("/invite/{code}", get(sign_in::invitation_page)),
-        change("/invite/{code}", post(sign_in::accept_invitation)),
+        show("/setup/{code}", get(invitation::setup_page)),
+        change("/setup/{code}", post(invitation::set_up)),
+        show("/invite/{code}", get(invitation::invitation_page)),
+        change("/invite/{code}", post(invitation::accept_invitation)),
         // Whoever is signed in.
-        change("/logout-everywhere", post(account::log_out_everywhere)),
-        change("/account/password", post(account::change_password)),
-        change("/account/sessions/{id}/end", post(account::end_session)),
+        show("/settings/account", get(account::account)),
+        change("/settings/account/password", post(account::change_password)),
+        change("/settings/account/sessions/{id}/end", post(account::end_session)),
+        change("/settings/account/sign-out-everywhere", post(account::sign_out_everywhere)),
     ]
 }
 
