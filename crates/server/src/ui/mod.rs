@@ -13,6 +13,8 @@ pub mod sign_in;
 pub mod text;
 pub mod theme;
 pub mod toast;
+pub mod token_shown;
+pub mod tokens;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -67,7 +69,23 @@ pub fn pages() -> Vec<Route> {
         change("/setup/{code}", post(sign_in::set_up)),
         show("/invite/{code}", get(sign_in::invitation_page)),
         change("/invite/{code}", post(sign_in::accept_invitation)),
-        // Whoever is signed in.
+        // Whoever is signed in: their own tokens, and for Admins those of service users.
+        show("/settings/tokens", get(tokens::list::personal)),
+        show("/settings/tokens/generate", get(tokens::generate::form)),
+        change("/settings/tokens/generate", post(tokens::generate::generate)),
+        show("/settings/tokens/revoke-all", get(tokens::change::revoke_all_form)),
+        change("/settings/tokens/revoke-all", post(tokens::change::revoke_all)),
+        show("/settings/tokens/{id}", get(tokens::details::details)),
+        show("/settings/tokens/{id}/rotate", get(tokens::rotate::form)),
+        change("/settings/tokens/{id}/rotate", post(tokens::rotate::rotate)),
+        show("/settings/tokens/{id}/revoke", get(tokens::change::revoke_form)),
+        change("/settings/tokens/{id}/revoke", post(tokens::change::revoke)),
+        change("/settings/tokens/{id}/restore", post(tokens::change::restore)),
+        show("/settings/tokens/{id}/delete", get(tokens::change::delete_form)),
+        change("/settings/tokens/{id}/delete", post(tokens::change::delete)),
+        // Admins.
+        show("/settings/tokens/service", get(tokens::list::service)),
+        // Whoever is signed in: their account.
         change("/logout-everywhere", post(account::log_out_everywhere)),
         change("/account/password", post(account::change_password)),
         change("/account/sessions/{id}/end", post(account::end_session)),
