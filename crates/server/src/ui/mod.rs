@@ -15,6 +15,8 @@ pub mod sign_in;
 pub mod text;
 pub mod theme;
 pub mod toast;
+pub mod token_shown;
+pub mod tokens;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -70,7 +72,23 @@ pub fn pages() -> Vec<Route> {
         change("/setup/{code}", post(invitation::set_up)),
         show("/invite/{code}", get(invitation::invitation_page)),
         change("/invite/{code}", post(invitation::accept_invitation)),
-        // Whoever is signed in.
+        // Whoever is signed in: their own tokens, and for Admins those of service users.
+        show("/settings/tokens", get(tokens::list::personal)),
+        show("/settings/tokens/generate", get(tokens::generate::form)),
+        change("/settings/tokens/generate", post(tokens::generate::generate)),
+        show("/settings/tokens/revoke-all", get(tokens::change::revoke_all_form)),
+        change("/settings/tokens/revoke-all", post(tokens::change::revoke_all)),
+        show("/settings/tokens/{id}", get(tokens::details::details)),
+        show("/settings/tokens/{id}/rotate", get(tokens::rotate::form)),
+        change("/settings/tokens/{id}/rotate", post(tokens::rotate::rotate)),
+        show("/settings/tokens/{id}/revoke", get(tokens::change::revoke_form)),
+        change("/settings/tokens/{id}/revoke", post(tokens::change::revoke)),
+        change("/settings/tokens/{id}/restore", post(tokens::change::restore)),
+        show("/settings/tokens/{id}/delete", get(tokens::change::delete_form)),
+        change("/settings/tokens/{id}/delete", post(tokens::change::delete)),
+        // Admins.
+        show("/settings/tokens/service", get(tokens::list::service)),
+        // Whoever is signed in: their account.
         show("/settings/account", get(account::account)),
         change("/settings/account/password", post(account::change_password)),
         change("/settings/account/sessions/{id}/end", post(account::end_session)),

@@ -40,6 +40,10 @@ happenings! {
     TokenRevoked "token-revoked" "The token has been successfully revoked",
     /// A token works again.
     TokenRestored "token-restored" "The token has been successfully restored",
+    /// A token and those made with it stopped working.
+    TokensRevoked "tokens-revoked" "The token and those made with it have been successfully revoked",
+    /// All tokens of the viewer stopped working.
+    OwnTokensRevoked "own-tokens-revoked" "All your tokens have been revoked",
     /// A token is gone.
     TokenDeleted "token-deleted" "User token successfully deleted",
     /// The viewer has another password.
