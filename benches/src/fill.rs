@@ -35,6 +35,13 @@ const TEAM: &str =
     "INSERT INTO teams (id, name, name_folded, created_at) VALUES (2, 'Research', 'research', 0);
     INSERT INTO team_members (team_id, user_id) SELECT 2, id FROM users";
 
+const SERVICE_USERS: &str = "
+    UPDATE users SET user_type = 'Service', user_name = printf('service-%08d', id),
+        user_name_folded = printf('service-%08d', id), user_id = printf('service-%08d@service', id),
+        email = printf('service-%08d@service', id), email_folded = printf('service-%08d@service', id)
+    WHERE id % 10 <> 0 AND name = 'Ada Lovelace';
+    UPDATE tokens SET is_service = 1 WHERE owner_id IN (SELECT id FROM users WHERE user_type = 'Service')";
+
 /// Tokens number `$1` and following, whose hashes lie one behind the other in `$2`, of `$3` owners.
 const TOKENS: &str = "
     WITH RECURSIVE numbers (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < length($2) / 32)
@@ -91,6 +98,16 @@ impl Filled {
             tokens.bind(created).bind(end).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
+        Ok(connection.close().await?)
+    }
+
+    /// Makes service users of all owners but every tenth, and gives the first `tokens` tokens to the user
+    /// with this id.
+    pub async fn share_out(&self, id: i64, tokens: usize) -> Result<(), Failure> {
+        let mut connection = SqliteConnection::connect_with(&self.fast()).await?;
+        connection.execute(SERVICE_USERS).await?;
+        let give = sqlx::query("UPDATE tokens SET owner_id = $1, is_service = 0 WHERE id <= $2");
+        give.bind(id).bind(signed(tokens)).execute(&mut connection).await?;
         Ok(connection.close().await?)
     }
 

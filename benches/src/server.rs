@@ -42,13 +42,7 @@ impl Server {
     /// shows them.
     pub fn tokenhouse(filled: &Filled, metrics: SocketAddr, core: Option<usize>) -> Result<Self, Failure> {
         let address = free_address()?;
-        let config = filled.database.with_file_name("tokenhouse.toml");
-        let text = format!(
-            "[server]\nlisten = \"{address}\"\npublic_url = \"{ISSUER}\"\nmetrics_listen = \"{metrics}\"\n\
-             [store]\nurl = \"sqlite://{}\"\n[log]\nlevel = \"warn\"\n",
-            filled.database.display()
-        );
-        fs::write(&config, text)?;
+        let config = configure(filled, address, metrics)?;
         let arguments = [OsStr::new("--config"), config.as_os_str(), OsStr::new("serve")];
         Self::start(&beside_this("tokenhouse")?, &arguments, address, core, "/readyz")
     }
@@ -91,6 +85,32 @@ impl Server {
     }
 }
 
+/// Writes the configuration of a server on a filled store.
+fn configure(filled: &Filled, address: SocketAddr, metrics: SocketAddr) -> Result<PathBuf, Failure> {
+    let config = filled.database.with_file_name("tokenhouse.toml");
+    let text = format!(
+        "[server]\nlisten = \"{address}\"\npublic_url = \"{ISSUER}\"\nmetrics_listen = \"{metrics}\"\n\
+         [store]\nurl = \"sqlite://{}\"\n[log]\nlevel = \"warn\"\n",
+        filled.database.display()
+    );
+    fs::write(&config, text)?;
+    Ok(config)
+}
+
+/// Makes an Admin in a filled store that no server holds. Tells the path of their invitation.
+pub fn invite_admin(filled: &Filled) -> Result<String, Failure> {
+    let config = configure(filled, free_address()?, free_address()?)?;
+    let output = Command::new(beside_this("tokenhouse")?)
+        .arg("--config")
+        .arg(config)
+        .args(["admin", "create", "--email", "admin@example.com", "--name", "Admin", "--role", "Admin"])
+        .stderr(Stdio::inherit())
+        .output()?;
+    let made: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let link = made["invite_url"].as_str().and_then(|link| link.strip_prefix(ISSUER));
+    link.map(str::to_owned).ok_or_else(|| "no invitation was printed".into())
+}
+
 /// A command that runs on one core only, where one is given.
 pub fn pinned(program: &Path, core: Option<usize>) -> Command {
     let Some(core) = core else { return Command::new(program) };
@@ -116,10 +136,24 @@ pub fn free_address() -> Result<SocketAddr, Failure> {
 
 /// The answer to a GET on a connection of its own. `headers` are whole lines.
 pub fn get(address: SocketAddr, path: &str, headers: &str) -> std::io::Result<String> {
+    Ok(String::from_utf8_lossy(&ask(address, "GET", path, headers, "")?).into_owned())
+}
+
+/// The same with any method and body, as bytes.
+pub fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n{body}"
+    )?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
     Ok(answer)
 }
 

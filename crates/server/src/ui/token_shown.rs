@@ -24,8 +24,8 @@ pub struct TokenShown {
     pub expires: Option<Moment>,
     /// The name it is downloaded under.
     pub file: String,
-    /// The token that it succeeds and that goes on working: name and path of the form that revokes it.
-    pub succeeds: Option<(String, String)>,
+    /// Name of the token that it succeeds and that goes on working.
+    pub succeeds: Option<String>,
     /// Where closing leads.
     pub close: String,
     /// An address that answers to it.

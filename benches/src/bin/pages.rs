@@ -1,0 +1,121 @@
+//! How long pages of the web UI take, and how much is transferred when they are opened for the first
+//! time, with 10,000 users and 100,000 tokens.
+#![allow(clippy::print_stdout, reason = "prints its result")]
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Parser;
+use serde_json::json;
+use tokenhouse_benches::Failure;
+use tokenhouse_benches::fill::Filled;
+use tokenhouse_benches::report::{self, Rounds};
+use tokenhouse_benches::server::{Server, ask, free_address, invite_admin};
+
+/// How long pages take, and how much is transferred
+#[derive(Parser)]
+struct Arguments {
+    /// How many tokens are in the store; nine of ten are of service users
+    #[arg(long, default_value_t = 100_000)]
+    tokens: usize,
+    /// How many users are in the store
+    #[arg(long, default_value_t = 10_000)]
+    users: usize,
+    /// How often each page is asked for
+    #[arg(long, default_value_t = 50)]
+    rounds: usize,
+    /// Folder for the figures as JSON
+    #[arg(long, default_value = "bench-results")]
+    results: PathBuf,
+}
+
+/// Tokens of the person who looks at the pages.
+const OWN_TOKENS: usize = 1_000;
+
+/// The first one does nothing.
+const PAGES: [&str; 17] = [
+    "/healthz",
+    "/settings/tokens",
+    "/settings/tokens?q=token-9",
+    "/settings/tokens?sort=name",
+    "/settings/tokens/service",
+    "/settings/tokens/service?state=active",
+    "/settings/tokens/service?sort=name",
+    "/settings/tokens/service?sort=last_used",
+    "/settings/tokens/service?q=token-9",
+    "/settings/tokens/service?page=1000",
+    "/settings/tokens/generate",
+    "/settings/tokens/1",
+    "/settings/people/users",
+    "/settings/people/users?q=ada",
+    "/settings/people/users/1",
+    "/settings/people/teams/2",
+    "/settings/audit",
+];
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let Arguments { tokens, users, rounds, results } = Arguments::parse();
+    let folder = tempfile::tempdir()?;
+    let filled = Filled::new(folder.path(), tokens, users).await?;
+    let invitation = invite_admin(&filled)?;
+    filled.share_out(i64::try_from(users)? + 1, OWN_TOKENS).await?;
+    let server = Server::tokenhouse(&filled, free_address()?, None)?;
+    let cookie = sign_in(server.address, &invitation)?;
+    let mut millis: Vec<Vec<f64>> = vec![Vec::new(); PAGES.len()];
+    for _ in 0..rounds {
+        for (page, millis) in PAGES.iter().zip(&mut millis) {
+            let started = Instant::now();
+            open(server.address, page, &cookie)?;
+            millis.push(started.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    let mut table = vec![["", "ms", "KB at first"].map(String::from)];
+    let mut figures = Vec::new();
+    for (page, millis) in PAGES.iter().zip(millis) {
+        let (millis, bytes) = (Rounds::new(millis), first_load(server.address, page, &cookie)?);
+        table.push([(*page).to_owned(), millis.text(1), format!("{}", bytes.div_ceil(1_000))]);
+        figures.push(json!({ "page": page, "milliseconds": millis.json(), "bytes_at_first": bytes }));
+    }
+    report::print(&table);
+    report::write(&results, "pages", &json!({ "tokens": tokens, "users": users, "pages": figures }))
+}
+
+/// Chooses a password, and tells the line with the cookie of the session.
+fn sign_in(address: SocketAddr, invitation: &str) -> Result<String, Failure> {
+    let form = "password=correct-horse-battery";
+    let headers = format!(
+        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
+         Sec-Fetch-Site: same-origin\r\n",
+        form.len()
+    );
+    let answer = ask(address, "POST", invitation, &headers, form)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: "));
+    let cookie = cookie.and_then(|cookie| cookie.split(';').next());
+    let cookie = cookie.ok_or_else(|| format!("no session began:\n{answer}"))?;
+    Ok(format!("Cookie: {cookie}\r\n"))
+}
+
+fn open(address: SocketAddr, path: &str, cookie: &str) -> Result<Vec<u8>, Failure> {
+    let answer = ask(address, "GET", path, &format!("Accept-Encoding: gzip\r\n{cookie}"), "")?;
+    if answer.starts_with(b"HTTP/1.1 200 ") {
+        Ok(answer)
+    } else {
+        Err(format!("{path} was answered:\n{}", String::from_utf8_lossy(&answer)).into())
+    }
+}
+
+/// Bytes of a page, and of what it is made of.
+fn first_load(address: SocketAddr, path: &str, cookie: &str) -> Result<usize, Failure> {
+    let page = ask(address, "GET", path, cookie, "")?;
+    let text = String::from_utf8_lossy(&page);
+    let parts: BTreeSet<&str> = text.split('"').filter(|part| part.starts_with("/assets/")).collect();
+    let mut bytes = open(address, path, cookie)?.len();
+    for part in parts {
+        bytes += open(address, part, cookie)?.len();
+    }
+    Ok(bytes)
+}
