@@ -46,6 +46,8 @@ mod sessions;
 mod sign_in;
 mod statements;
 mod teams;
+mod token_forms;
+mod token_pages;
 
 /// Makes a personal token.
 async fn generate(server: &TestServer, with: &Bearer, name: &str, days: Option<i64>) -> Answer {
