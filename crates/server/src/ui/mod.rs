@@ -3,11 +3,14 @@
 pub mod account;
 pub mod assets;
 mod cookies;
+mod device;
 mod error_page;
 pub mod form;
+pub mod invitation;
 pub mod list;
 pub mod moment;
 pub mod page;
+pub mod people;
 pub mod protection;
 pub mod sign_in;
 pub mod text;
@@ -62,13 +65,14 @@ pub fn pages() -> Vec<Route> {
         // Anyone.
         show("/", get(front_door)),
         change("/settings/theme", post(theme::choose)),
+        show("/login", get(sign_in::log_in_page)),
         change("/login", post(sign_in::log_in)),
         change("/logout", post(sign_in::log_out)),
         // Whoever has a one-time link.
-        show("/setup/{code}", get(sign_in::setup_page)),
-        change("/setup/{code}", post(sign_in::set_up)),
-        show("/invite/{code}", get(sign_in::invitation_page)),
-        change("/invite/{code}", post(sign_in::accept_invitation)),
+        show("/setup/{code}", get(invitation::setup_page)),
+        change("/setup/{code}", post(invitation::set_up)),
+        show("/invite/{code}", get(invitation::invitation_page)),
+        change("/invite/{code}", post(invitation::accept_invitation)),
         // Whoever is signed in: their own tokens, and for Admins those of service users.
         show("/settings/tokens", get(tokens::list::personal)),
         show("/settings/tokens/generate", get(tokens::generate::form)),
@@ -86,9 +90,39 @@ pub fn pages() -> Vec<Route> {
         // Admins.
         show("/settings/tokens/service", get(tokens::list::service)),
         // Whoever is signed in: their account.
-        change("/logout-everywhere", post(account::log_out_everywhere)),
-        change("/account/password", post(account::change_password)),
-        change("/account/sessions/{id}/end", post(account::end_session)),
+        show("/settings/account", get(account::account)),
+        change("/settings/account/password", post(account::change_password)),
+        change("/settings/account/sessions/{id}/end", post(account::end_session)),
+        change("/settings/account/sign-out-everywhere", post(account::sign_out_everywhere)),
+        // Managers and Admins.
+        show("/settings/people/users", get(people::users::list)),
+        show("/settings/people/users/{id}", get(people::user::one)),
+        show("/settings/people/teams", get(people::teams::list)),
+        show("/settings/people/teams/{id}", get(people::team::one)),
+        // Admins.
+        show("/settings/people/users/add-service-user", get(people::add_service::ask)),
+        change("/settings/people/users/add-service-user", post(people::add_service::add)),
+        show("/settings/people/users/add-person", get(people::add_person::ask)),
+        change("/settings/people/users/add-person", post(people::add_person::add)),
+        show("/settings/people/users/{id}/edit", get(people::edit::ask)),
+        change("/settings/people/users/{id}/edit", post(people::edit::save)),
+        show("/settings/people/users/{id}/deactivate", get(people::account::ask_to_deactivate)),
+        change("/settings/people/users/{id}/deactivate", post(people::account::deactivate)),
+        show("/settings/people/users/{id}/reactivate", get(people::account::ask_to_reactivate)),
+        change("/settings/people/users/{id}/reactivate", post(people::account::reactivate)),
+        show("/settings/people/users/{id}/revoke-tokens", get(people::account::ask_to_revoke_tokens)),
+        change("/settings/people/users/{id}/revoke-tokens", post(people::account::revoke_tokens)),
+        show("/settings/people/users/{id}/invite", get(people::account::ask_to_invite)),
+        change("/settings/people/users/{id}/invite", post(people::account::invite)),
+        show("/settings/people/teams/add", get(people::teams::ask)),
+        change("/settings/people/teams/add", post(people::teams::add)),
+        show("/settings/people/teams/{id}/edit", get(people::team::ask_to_edit)),
+        change("/settings/people/teams/{id}/edit", post(people::team::edit)),
+        show("/settings/people/teams/{id}/delete", get(people::team::ask_to_delete)),
+        change("/settings/people/teams/{id}/delete", post(people::team::delete)),
+        show("/settings/people/teams/{id}/add-member", get(people::members::find)),
+        change("/settings/people/teams/{id}/add-member", post(people::members::add)),
+        change("/settings/people/teams/{id}/remove-member", post(people::members::remove)),
     ]
 }
 

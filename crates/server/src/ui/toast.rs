@@ -3,7 +3,7 @@
 use std::fmt;
 
 use axum::response::{IntoResponse, Redirect, Response};
-use http::header;
+use http::{HeaderValue, header};
 
 use super::cookies;
 use crate::app::App;
@@ -46,6 +46,30 @@ happenings! {
     OwnTokensRevoked "own-tokens-revoked" "All your tokens have been revoked",
     /// A token is gone.
     TokenDeleted "token-deleted" "User token successfully deleted",
+    /// The viewer has another password.
+    PasswordChanged "password-changed" "Your password has been changed, and your other sessions have ended",
+    /// One of the viewer's sessions is over.
+    SessionEnded "session-ended" "The session has ended",
+    /// A service user was made.
+    ServiceUserCreated "service-user-created" "The service user has been created",
+    /// An account's name, role, teams, purpose or owner changed.
+    UserUpdated "user-updated" "The changes have been saved",
+    /// An account was deactivated.
+    UserDeactivated "user-deactivated" "The account has been deactivated",
+    /// A deactivation was undone.
+    UserReactivated "user-reactivated" "The account has been reactivated",
+    /// All tokens of a service user were revoked.
+    AllTokensRevoked "all-tokens-revoked" "All its tokens have been revoked",
+    /// A team was made.
+    TeamCreated "team-created" "The team has been created",
+    /// A team's name or description changed.
+    TeamUpdated "team-updated" "The team has been changed",
+    /// A team is gone.
+    TeamDeleted "team-deleted" "The team has been deleted",
+    /// Somebody was taken into a team.
+    MemberAdded "member-added" "Added to the team",
+    /// Somebody was taken out of a team.
+    MemberRemoved "member-removed" "Removed from the team",
 }
 
 /// A toast: what happened, and to what.
@@ -76,6 +100,9 @@ impl Toast {
             (Happening::TokenRevoked, Some(id)) => {
                 Some((format!("/settings/tokens/{id}/restore"), "Restore"))
             }
+            (Happening::UserDeactivated, Some(id)) => {
+                Some((format!("/settings/people/users/{id}/reactivate"), "Reactivate"))
+            }
             _ => None,
         }
     }
@@ -91,8 +118,12 @@ impl Toast {
 
     /// The answer to a form that was carried out: to another page, which tells what happened.
     pub fn then(self, app: &App, path: &str) -> Response {
-        let cookie = cookies::set(app, Self::COOKIE, &self.to_string(), LIFE);
-        ([(header::SET_COOKIE, cookie)], Redirect::to(path)).into_response()
+        ([(header::SET_COOKIE, self.cookie(app))], Redirect::to(path)).into_response()
+    }
+
+    /// The cookie that brings it to the next page.
+    pub(super) fn cookie(self, app: &App) -> HeaderValue {
+        cookies::set(app, Self::COOKIE, &self.to_string(), LIFE)
     }
 }
 

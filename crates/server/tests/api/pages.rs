@@ -27,10 +27,20 @@ const NEW: Fields = &[("form", "f-1"), ("name", "new"), ("expires_in_days", "30"
 
 const CHOSEN: Fields = &[("password", PASSWORD)];
 
+/// For Managers and Admins.
+const MANAGERS_200: [u16; 6] = [401, 401, 401, 403, 200, 200];
+const MANAGERS_404: [u16; 6] = [401, 401, 401, 403, 404, 404];
+
+/// For Admins, who get this status.
+const fn admins(status: u16) -> [u16; 6] {
+    [401, 401, 401, 403, 403, status]
+}
+
 /// Every page there is.
 const TABLE: &[Row] = &[
     ("GET", "/", &[], [200; 6]),
     ("POST", "/settings/theme", &[("theme", "dark"), ("back", "/")], [303; 6]),
+    ("GET", "/login", &[], [200, 200, 200, 303, 303, 303]),
     ("POST", "/login", &[("user_name", "mia.member@example.com"), ("password", PASSWORD)], [303; 6]),
     ("POST", "/logout", &[], [303; 6]),
     ("GET", "/setup/{code}", &[], [404; 6]),
@@ -51,14 +61,52 @@ const TABLE: &[Row] = &[
     ("GET", "/settings/tokens/{id}/delete", &[], NO_SUCH),
     ("POST", "/settings/tokens/{id}/delete", &[], NO_SUCH),
     ("GET", "/settings/tokens/service", &[], [401, 401, 401, 403, 403, 200]),
-    ("POST", "/logout-everywhere", &[], [401, 401, 401, 303, 303, 303]),
+    ("GET", "/settings/account", &[], [401, 401, 401, 200, 200, 200]),
+    ("POST", "/settings/account/sign-out-everywhere", &[], [401, 401, 401, 303, 303, 303]),
     (
         "POST",
-        "/account/password",
+        "/settings/account/password",
         &[("present_password", PASSWORD), ("password", PASSWORD)],
         [401, 401, 401, 303, 303, 303],
     ),
-    ("POST", "/account/sessions/{id}/end", &[], [401, 401, 401, 404, 404, 404]),
+    ("POST", "/settings/account/sessions/{id}/end", &[], [401, 401, 401, 404, 404, 404]),
+    ("GET", "/settings/people/users", &[], MANAGERS_200),
+    ("GET", "/settings/people/users/{id}", &[], MANAGERS_404),
+    ("GET", "/settings/people/teams", &[], MANAGERS_200),
+    ("GET", "/settings/people/teams/{id}", &[], MANAGERS_404),
+    ("GET", "/settings/people/users/add-service-user", &[], admins(200)),
+    (
+        "POST",
+        "/settings/people/users/add-service-user",
+        &[("name", "CI"), ("role", "Member"), ("purpose", ""), ("owner", ""), ("then", "finish")],
+        admins(303),
+    ),
+    ("GET", "/settings/people/users/add-person", &[], admins(200)),
+    (
+        "POST",
+        "/settings/people/users/add-person",
+        &[("name", "Eve"), ("email", "eve@example.com"), ("role", "Member")],
+        admins(200),
+    ),
+    ("GET", "/settings/people/users/{id}/edit", &[], admins(404)),
+    ("POST", "/settings/people/users/{id}/edit", &[("name", "Eve"), ("role", "Member")], admins(404)),
+    ("GET", "/settings/people/users/{id}/deactivate", &[], admins(404)),
+    ("POST", "/settings/people/users/{id}/deactivate", &[], admins(404)),
+    ("GET", "/settings/people/users/{id}/reactivate", &[], admins(404)),
+    ("POST", "/settings/people/users/{id}/reactivate", &[], admins(404)),
+    ("GET", "/settings/people/users/{id}/revoke-tokens", &[], admins(404)),
+    ("POST", "/settings/people/users/{id}/revoke-tokens", &[], admins(404)),
+    ("GET", "/settings/people/users/{id}/invite", &[], admins(404)),
+    ("POST", "/settings/people/users/{id}/invite", &[], admins(404)),
+    ("GET", "/settings/people/teams/add", &[], admins(200)),
+    ("POST", "/settings/people/teams/add", &[("name", "Data"), ("description", "")], admins(303)),
+    ("GET", "/settings/people/teams/{id}/edit", &[], admins(404)),
+    ("POST", "/settings/people/teams/{id}/edit", &[("name", "Data"), ("description", "")], admins(404)),
+    ("GET", "/settings/people/teams/{id}/delete", &[], admins(404)),
+    ("POST", "/settings/people/teams/{id}/delete", &[], admins(404)),
+    ("GET", "/settings/people/teams/{id}/add-member", &[], admins(404)),
+    ("POST", "/settings/people/teams/{id}/add-member", &[("user", "1")], admins(404)),
+    ("POST", "/settings/people/teams/{id}/remove-member", &[("user", "1")], admins(404)),
 ];
 
 #[test]
@@ -154,7 +202,7 @@ async fn a_page_never_goes_upstream_however_it_is_spelled() {
     let server = TestServer::start().await;
     let ada = server.person("Ada", Role::Admin).await;
     passwords::offer_setup(&server.app).await.unwrap();
-    for path in ["/LOGIN", "/account", "/%61ccount/password/", "/logout-everywhere/x", "/Setup/x/y"] {
+    for path in ["/LOGIN", "/Logout/", "/%73ettings/account/x", "/setup", "/Setup/x/y"] {
         server.as_(&ada.token).send(Method::GET, path, None, "").await.problem(404);
     }
 }
