@@ -114,6 +114,7 @@ async fn a_wrong_form_comes_back_with_what_was_typed_and_makes_nothing() {
     let mia = server.person("Mia", Role::Member).await;
     let browser = server.browser(&mia).await;
     let before = head(&server).await;
+    let control = Regex::new(r#"id="g-name"[^>]* aria-invalid="true"[^>]* autofocus"#).unwrap();
     let (long, hostile) = ("é".repeat(256), "\"><script>alert(1)</script>");
     for (name, days, status, field, said) in [
         ("  ", "30", 422, "g-name", "Must"),
@@ -133,7 +134,6 @@ async fn a_wrong_form_comes_back_with_what_was_typed_and_makes_nothing() {
         assert_eq!(answer.text().contains(&chosen), days == "30", "{answer}");
         assert!(!answer.text().contains("<script>alert"), "{answer}");
         if field == "g-name" {
-            let control = Regex::new(r#"id="g-name"[^>]* aria-invalid="true"[^>]* autofocus"#).unwrap();
             assert!(control.is_match(&answer.text()), "{answer}");
         }
         // The form that came back can be corrected.
