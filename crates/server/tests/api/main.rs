@@ -48,6 +48,8 @@ mod sign_in;
 mod statements;
 mod team_pages;
 mod teams;
+mod token_forms;
+mod token_pages;
 
 /// Makes a personal token.
 async fn generate(server: &TestServer, with: &Bearer, name: &str, days: Option<i64>) -> Answer {
