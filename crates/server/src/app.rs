@@ -13,6 +13,7 @@ use tokenhouse_core::verdict::{self, Accepted, Reason, Refused, Scope};
 use tokenhouse_store::tokens::Entry;
 use tokenhouse_store::{Claim, Store, Writer, sessions, tokens, users};
 
+use crate::auth::consent::Questions;
 use crate::auth::guard::{Call, Credential};
 use crate::auth::password::Passwords;
 use crate::config::Config;
@@ -46,6 +47,8 @@ pub struct App {
     pub usage: Usage,
     /// Attempts per address.
     pub limits: Limits,
+    /// Questions that wait for a person's answer.
+    pub questions: Questions,
     /// Hashes passwords, a few at a time.
     pub passwords: Passwords,
     /// What is counted.
@@ -99,6 +102,7 @@ impl App {
             codec: Codec::new(&master, &config.server.public_url),
             assertion: Assertion::new(&master, &config),
             limits: Limits::new(config.limits),
+            questions: Questions::default(),
             passwords: Passwords::new(metrics.passwords()),
             rules: config.gateway.rules(),
             proxy: proxy.transpose()?,

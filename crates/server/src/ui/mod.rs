@@ -6,6 +6,7 @@ mod cookies;
 mod device;
 mod error_page;
 pub mod form;
+pub mod hand_over;
 pub mod invitation;
 pub mod list;
 pub mod moment;
@@ -71,6 +72,8 @@ pub fn pages() -> Vec<Route> {
         show("/invite/{code}", get(invitation::invitation_page)),
         change("/invite/{code}", post(invitation::accept_invitation)),
         // Whoever is signed in.
+        show("/api/cli/authorize", get(hand_over::ask)),
+        change("/api/cli/authorize", post(hand_over::answer)),
         show("/settings/account", get(account::account)),
         change("/settings/account/password", post(account::change_password)),
         change("/settings/account/sessions/{id}/end", post(account::end_session)),

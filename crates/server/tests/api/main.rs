@@ -34,6 +34,7 @@ mod concurrency;
 mod errors;
 mod forward_auth;
 mod gateway;
+mod hand_over;
 mod last_used;
 mod lifecycle;
 mod oauth;

@@ -21,6 +21,15 @@ type Row = (&'static str, &'static str, Fields, [u16; 6]);
 
 const CHOSEN: Fields = &[("password", PASSWORD)];
 
+/// To a question that was never asked.
+const ANSWER: Fields = &[
+    ("redirect_uri", "http://127.0.0.1:1/"),
+    ("hostname", "host"),
+    ("key", "guessed"),
+    ("expires_in_days", "30"),
+    ("decision", "allow"),
+];
+
 /// Every page there is.
 const TABLE: &[Row] = &[
     ("GET", "/", &[], [200; 6]),
@@ -32,6 +41,8 @@ const TABLE: &[Row] = &[
     ("POST", "/setup/{code}", &[("name", "x"), ("email", "x@example.com"), ("password", PASSWORD)], [404; 6]),
     ("GET", "/invite/{code}", &[], [200; 6]),
     ("POST", "/invite/{code}", CHOSEN, [303; 6]),
+    ("GET", "/api/cli/authorize", &[], [401, 401, 401, 200, 200, 200]),
+    ("POST", "/api/cli/authorize", ANSWER, [401, 401, 401, 409, 409, 409]),
     ("GET", "/settings/account", &[], [401, 401, 401, 200, 200, 200]),
     ("POST", "/settings/account/sign-out-everywhere", &[], [401, 401, 401, 303, 303, 303]),
     (
@@ -61,6 +72,10 @@ async fn ask(client: &Client, method: &str, path: &str, fields: Fields) -> Answe
 /// The path with a code of its own for every call: some use it up.
 async fn fill(server: &TestServer, path: &str, person: i64) -> String {
     let link = users::invite_again(&server.app, &Call::command_line(), UserId(person)).await.unwrap();
+    let path = match path {
+        "/api/cli/authorize" => "/api/cli/authorize?redirect_uri=http://127.0.0.1:1/",
+        other => other,
+    };
     path.replace("{id}", "0").replace("{code}", link.rsplit('/').next().unwrap())
 }
 
