@@ -22,6 +22,7 @@ use crate::feed::Feed;
 use crate::limits::Limits;
 use crate::metrics::{Checkpoint, Metrics};
 use crate::proxy::Proxy;
+use crate::service::audit::Verification;
 use crate::usage::{Usage, Use};
 use crate::verify::assertion::Assertion;
 
@@ -47,6 +48,8 @@ pub struct App {
     pub usage: Usage,
     /// Attempts per address.
     pub limits: Limits,
+    /// What became of the last verification of the audit trail.
+    pub verification: Verification,
     /// Questions that wait for a person's answer.
     pub questions: Questions,
     /// Hashes passwords, a few at a time.
@@ -102,6 +105,7 @@ impl App {
             codec: Codec::new(&master, &config.server.public_url),
             assertion: Assertion::new(&master, &config),
             limits: Limits::new(config.limits),
+            verification: Verification::default(),
             questions: Questions::default(),
             passwords: Passwords::new(metrics.passwords()),
             rules: config.gateway.rules(),

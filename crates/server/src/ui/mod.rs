@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod assets;
+pub mod audit;
 mod cookies;
 mod device;
 mod error_page;
@@ -11,6 +12,7 @@ pub mod invitation;
 pub mod list;
 pub mod moment;
 pub mod page;
+pub mod policies;
 pub mod protection;
 pub mod sign_in;
 pub mod text;
@@ -78,6 +80,11 @@ pub fn pages() -> Vec<Route> {
         change("/settings/account/password", post(account::change_password)),
         change("/settings/account/sessions/{id}/end", post(account::end_session)),
         change("/settings/account/sign-out-everywhere", post(account::sign_out_everywhere)),
+        // Admins.
+        show("/settings/audit", get(audit::audit)),
+        change("/settings/audit/verify", post(audit::verify)),
+        show("/settings/audit.csv", get(audit::download)),
+        show("/settings/policies", get(policies::policies)),
     ]
 }
 
@@ -167,7 +174,7 @@ fn finish(app: &App, visit: &Visit, id: Option<RequestId>, response: &mut Respon
             error_page::write(visit, problem, response);
         }
     }
-    protection::protect(response);
+    protection::protect(&app.config.server.public_url, response);
     if visit.has_toast() && is_page(response) {
         let gone = cookies::set(app, Toast::COOKIE, "", 0);
         response.headers_mut().append(header::SET_COOKIE, gone);

@@ -42,6 +42,8 @@ happenings! {
     TokenRestored "token-restored" "The token has been successfully restored",
     /// A token is gone.
     TokenDeleted "token-deleted" "User token successfully deleted",
+    /// The audit trail was verified; the page says what came of it.
+    TrailVerified "trail-verified" "The whole audit trail has been verified",
     /// The viewer has another password.
     PasswordChanged "password-changed" "Your password has been changed, and your other sessions have ended",
     /// One of the viewer's sessions is over.

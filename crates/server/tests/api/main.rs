@@ -29,6 +29,7 @@ macro_rules! on_both_databases {
     };
 }
 mod activity;
+mod audit_page;
 mod bad_input;
 mod concurrency;
 mod errors;

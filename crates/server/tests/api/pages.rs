@@ -43,6 +43,10 @@ const TABLE: &[Row] = &[
     ("POST", "/invite/{code}", CHOSEN, [303; 6]),
     ("GET", "/api/cli/authorize", &[], [401, 401, 401, 200, 200, 200]),
     ("POST", "/api/cli/authorize", ANSWER, [401, 401, 401, 409, 409, 409]),
+    ("GET", "/settings/audit", &[], [401, 401, 401, 403, 403, 200]),
+    ("GET", "/settings/audit.csv", &[], [401, 401, 401, 403, 403, 200]),
+    ("POST", "/settings/audit/verify", &[], [401, 401, 401, 403, 403, 303]),
+    ("GET", "/settings/policies", &[], [401, 401, 401, 403, 403, 200]),
     ("GET", "/settings/account", &[], [401, 401, 401, 200, 200, 200]),
     ("POST", "/settings/account/sign-out-everywhere", &[], [401, 401, 401, 303, 303, 303]),
     (
