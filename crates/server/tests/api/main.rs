@@ -29,11 +29,13 @@ macro_rules! on_both_databases {
     };
 }
 mod activity;
+mod audit_page;
 mod bad_input;
 mod concurrency;
 mod errors;
 mod forward_auth;
 mod gateway;
+mod hand_over;
 mod last_used;
 mod lifecycle;
 mod oauth;

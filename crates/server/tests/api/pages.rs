@@ -36,6 +36,15 @@ const fn admins(status: u16) -> [u16; 6] {
     [401, 401, 401, 403, 403, status]
 }
 
+/// To a question that was never asked.
+const ANSWER: Fields = &[
+    ("redirect_uri", "http://127.0.0.1:1/"),
+    ("hostname", "host"),
+    ("key", "guessed"),
+    ("expires_in_days", "30"),
+    ("decision", "allow"),
+];
+
 /// Every page there is.
 const TABLE: &[Row] = &[
     ("GET", "/", &[], [200; 6]),
@@ -61,6 +70,12 @@ const TABLE: &[Row] = &[
     ("GET", "/settings/tokens/{id}/delete", &[], NO_SUCH),
     ("POST", "/settings/tokens/{id}/delete", &[], NO_SUCH),
     ("GET", "/settings/tokens/service", &[], [401, 401, 401, 403, 403, 200]),
+    ("GET", "/api/cli/authorize", &[], [401, 401, 401, 200, 200, 200]),
+    ("POST", "/api/cli/authorize", ANSWER, [401, 401, 401, 409, 409, 409]),
+    ("GET", "/settings/audit", &[], [401, 401, 401, 403, 403, 200]),
+    ("GET", "/settings/audit.csv", &[], [401, 401, 401, 403, 403, 200]),
+    ("POST", "/settings/audit/verify", &[], [401, 401, 401, 403, 403, 303]),
+    ("GET", "/settings/policies", &[], [401, 401, 401, 403, 403, 200]),
     ("GET", "/settings/account", &[], [401, 401, 401, 200, 200, 200]),
     ("POST", "/settings/account/sign-out-everywhere", &[], [401, 401, 401, 303, 303, 303]),
     (
@@ -127,6 +142,10 @@ async fn ask(client: &Client, method: &str, path: &str, fields: Fields) -> Answe
 /// The path with a code of its own for every call: some use it up.
 async fn fill(server: &TestServer, path: &str, person: i64) -> String {
     let link = users::invite_again(&server.app, &Call::command_line(), UserId(person)).await.unwrap();
+    let path = match path {
+        "/api/cli/authorize" => "/api/cli/authorize?redirect_uri=http://127.0.0.1:1/",
+        other => other,
+    };
     path.replace("{id}", "0").replace("{code}", link.rsplit('/').next().unwrap())
 }
 
