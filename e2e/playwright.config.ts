@@ -19,7 +19,9 @@ export default defineConfig({
 	workers: 2,
 	fullyParallel: true,
 	reporter: "list",
-	timeout: 60_000,
+	// For machines that are busy; a page answers in milliseconds.
+	timeout: 120_000,
+	expect: { timeout: 15_000 },
 	use: {
 		browserName: "chromium",
 		launchOptions: { executablePath: chromium() },

@@ -4,6 +4,8 @@ import { type Account, type Role, Server } from "./server.ts";
 interface Fixtures {
 	/** Makes a person and signs the page in as them. */
 	signedInAs: (role: Role, name?: string) => Promise<Account>;
+	/** Opens a page in a browser of its own, where nobody is signed in. */
+	elsewhere: () => Promise<Page>;
 	/** Complaints of the browser and requests to other hosts; a test in which there are any has failed. */
 	complaints: string[];
 }
@@ -28,6 +30,16 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 			await signIn(context, server, account);
 			return account;
 		});
+	},
+	elsewhere: async ({ browser, complaints }, use) => {
+		const contexts: BrowserContext[] = [];
+		await use(async () => {
+			const context = await browser.newContext();
+			contexts.push(context);
+			watch(context, complaints);
+			return context.newPage();
+		});
+		for (const context of contexts) await context.close();
 	},
 	complaints: [
 		async ({ context }, use) => {
@@ -67,7 +79,17 @@ function watch(context: BrowserContext, complaints: string[]): void {
 	context.on("weberror", (error) => complaints.push(error.error().message));
 }
 
-/** The page after it has been loaded by a form or link of itself. */
+/** What tells of something that has just happened. */
 export function toast(page: Page) {
 	return page.getByRole("status").filter({ hasText: /./ });
+}
+
+/** Declares tests twice: scripts only improve the pages, so everything is done with them and without. */
+export function withAndWithoutScripts(declare: () => void): void {
+	for (const javaScriptEnabled of [true, false]) {
+		test.describe(javaScriptEnabled ? "with scripts" : "without scripts", () => {
+			test.use({ javaScriptEnabled });
+			declare();
+		});
+	}
 }
