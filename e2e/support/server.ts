@@ -33,7 +33,7 @@ export class Server {
 		readonly setupLink: string | undefined,
 		readonly folder: string,
 		/** Token of an Admin, for what a test needs and doesn't test. */
-		private readonly token: string,
+		private readonly adminToken: string,
 		private readonly process: ChildProcess,
 	) {}
 
@@ -59,7 +59,7 @@ export class Server {
 	}
 
 	/** Calls the REST API as an Admin, or with another token. */
-	async api<T>(method: string, path: string, body?: unknown, token = this.token): Promise<T> {
+	async api<T>(method: string, path: string, body?: unknown, token = this.adminToken): Promise<T> {
 		const answer = await fetch(this.origin + path, {
 			method,
 			headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
@@ -100,6 +100,11 @@ export class Server {
 	/** Makes a service user. */
 	service(name: string, role: Role = "Member"): Promise<{ id: number; user_id: string; name: string }> {
 		return this.api("POST", "/api/users", { name, role, teams: [] });
+	}
+
+	/** Makes a token of a service user. */
+	token(name: string, user: number): Promise<{ id: number; bearer_token: string }> {
+		return this.api("POST", "/api/user-tokens", { name, user_id: user, expires_in_days: 30 });
 	}
 }
 

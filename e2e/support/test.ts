@@ -6,8 +6,14 @@ interface Fixtures {
 	signedInAs: (role: Role, name?: string) => Promise<Account>;
 	/** Opens a page in a browser of its own, where nobody is signed in. */
 	elsewhere: () => Promise<Page>;
-	/** Complaints of the browser and requests to other hosts; a test in which there are any has failed. */
+	/** What the browser complains of and asks other hosts for; a test in which there is any has failed. */
+	watched: Watched;
+}
+
+interface Watched {
 	complaints: string[];
+	/** Origins besides the server's that a page may lead to. */
+	allowed: Set<string>;
 }
 
 interface WorkerFixtures {
@@ -31,22 +37,22 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 			return account;
 		});
 	},
-	elsewhere: async ({ browser, complaints }, use) => {
+	elsewhere: async ({ browser, watched }, use) => {
 		const contexts: BrowserContext[] = [];
 		await use(async () => {
 			const context = await browser.newContext();
 			contexts.push(context);
-			watch(context, complaints);
+			watch(context, watched);
 			return context.newPage();
 		});
 		for (const context of contexts) await context.close();
 	},
-	complaints: [
+	watched: [
 		async ({ context }, use) => {
-			const complaints: string[] = [];
-			watch(context, complaints);
-			await use(complaints);
-			expect(complaints).toEqual([]);
+			const watched = { complaints: [], allowed: new Set<string>() };
+			watch(context, watched);
+			await use(watched);
+			expect(watched.complaints).toEqual([]);
 		},
 		{ auto: true },
 	],
@@ -61,7 +67,7 @@ export async function signIn(context: BrowserContext, server: Server, account: A
 }
 
 /** Notes what a page should never do: to ask another host, to write an error to the console, to break its policy. */
-function watch(context: BrowserContext, complaints: string[]): void {
+function watch(context: BrowserContext, { complaints, allowed }: Watched): void {
 	const documents = new Set<string>();
 	let origin: string | undefined;
 	context.on("request", (request) => {
@@ -69,7 +75,7 @@ function watch(context: BrowserContext, complaints: string[]): void {
 		if (url.protocol === "blob:" || url.protocol === "data:") return;
 		origin ??= url.origin;
 		if (request.isNavigationRequest()) documents.add(request.url());
-		if (url.origin !== origin) complaints.push(`asked another host: ${url.origin}`);
+		if (url.origin !== origin && !allowed.has(url.origin)) complaints.push(`asked another host: ${url.origin}`);
 	});
 	context.on("console", (message) => {
 		// Browsers also report the status of a page that is an answer such as 404 or 422.
