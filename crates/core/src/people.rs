@@ -179,9 +179,12 @@ pub fn slug(name: &Name) -> Result<String, Invalid> {
     Ok(slug)
 }
 
+/// How the `user_id` of every service user ends.
+pub const SERVICE_SUFFIX: &str = "@service";
+
 /// The `user_id` of the service user with this slug.
 pub fn service_user_id(slug: &str) -> String {
-    format!("{slug}@service")
+    format!("{slug}{SERVICE_SUFFIX}")
 }
 
 #[cfg(test)]

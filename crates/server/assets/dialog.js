@@ -11,3 +11,14 @@ for (const dialog of document.querySelectorAll(".scrim > dialog[open]")) {
 		dialog.querySelector("[data-close]")?.click();
 	});
 }
+
+// A form that makes something once is sent once, also by a double click; the server makes sure of it.
+for (const form of document.querySelectorAll("form[data-once]")) {
+	let sent = false;
+	form.addEventListener("submit", (event) => {
+		if (sent) event.preventDefault();
+		sent = true;
+	});
+	// Shown again by Back, it can be sent again.
+	addEventListener("pageshow", () => (sent = false));
+}

@@ -5,6 +5,9 @@ const said = document.querySelector("[data-said]");
 let waiting;
 let asked;
 
+// Needed only where nothing happens while typing.
+for (const button of document.querySelectorAll("[data-apply]")) button.hidden = true;
+
 async function filter() {
 	asked?.abort();
 	asked = new AbortController();
@@ -17,6 +20,8 @@ async function filter() {
 		// Signed out meanwhile, or trouble: the browser shows whatever it is.
 		if (!answer.ok || answer.redirected || !found) return location.assign(url);
 		results().replaceWith(found);
+		// What stands elsewhere and depends on what was asked for, such as links that keep it.
+		for (const part of page.querySelectorAll("[data-follows]")) document.getElementById(part.id)?.replaceWith(part);
 		found.dispatchEvent(new CustomEvent("page:changed", { bubbles: true }));
 		if (said) said.textContent = found.dataset.summary ?? "";
 		history.replaceState(null, "", url);

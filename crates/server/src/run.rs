@@ -15,7 +15,7 @@ use crate::router;
 use crate::tls::{Reloading, TlsError};
 
 /// How often last uses are written.
-const FLUSH_EVERY: Duration = Duration::from_secs(5);
+const FLUSH_EVERY: Duration = Duration::from_secs(15);
 
 /// How often the log is read for changes that were committed without being followed.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);

@@ -166,6 +166,14 @@ impl Dialect {
         }
     }
 
+    /// A table with the elements of a JSON array in the column `value`.
+    pub(crate) fn json_elements(self, array: &str) -> String {
+        match self {
+            Self::Sqlite => format!("json_each({array})"),
+            Self::Postgres => format!("json_array_elements(CAST({array} AS JSON))"),
+        }
+    }
+
     /// An expression for bytes in hexadecimal.
     pub(crate) fn hex(self, column: &str) -> String {
         match self {

@@ -11,6 +11,7 @@ mod dialect;
 mod error;
 pub mod invitations;
 mod keys;
+pub mod lineage;
 pub mod passwords;
 pub mod sessions;
 pub mod setup;

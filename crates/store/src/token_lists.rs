@@ -90,20 +90,27 @@ impl TokenSort {
     }
 }
 
-impl TokenFilter {
-    /// Adds whose and which names to a statement that ends after `AND`.
-    fn narrow(&self, statement: &mut Statement) {
-        match self.whose {
-            Whose::Personal(owner) => {
+impl Whose {
+    /// Adds whose to a statement that ends after `AND`.
+    fn narrow(self, statement: &mut Statement) {
+        match self {
+            Self::Personal(owner) => {
                 statement.text("t.is_service = 0 AND t.owner_id = ").value(owner.0);
             }
-            Whose::Service(owner) => {
+            Self::Service(owner) => {
                 statement.text("t.is_service = 1 AND t.owner_id = ").value(owner.0);
             }
-            Whose::AllService => {
+            Self::AllService => {
                 statement.text("t.is_service = 1");
             }
         }
+    }
+}
+
+impl TokenFilter {
+    /// Adds whose and which names to a statement that ends after `AND`.
+    fn narrow(&self, statement: &mut Statement) {
+        self.whose.narrow(statement);
         if let Some(part) = self.part.as_deref().filter(|part| !part.is_empty()) {
             // Taking the part out changes a name that has it. LIKE knows wildcards and limits.
             let part = fold(part);
@@ -151,6 +158,13 @@ pub async fn page(
     let rows = statement.query().fetch_all(c).await?;
     let items = rows.iter().map(Token::from_row).collect::<Result<_, _>>()?;
     Ok((Page { items, total: counts.of(filter.status) }, counts))
+}
+
+/// How many tokens there are.
+pub async fn count(c: &mut Connection, whose: Whose) -> Result<i64, Error> {
+    let mut statement = Statement::new("SELECT count(*) FROM tokens t WHERE t.deleted_at IS NULL AND ");
+    whose.narrow(&mut statement);
+    Ok(statement.query().fetch_one(c).await?.try_get(0)?)
 }
 
 /// How many tokens are in each state, the filter's own state left aside.

@@ -34,6 +34,9 @@ macro_rules! select {
 /// Selects tokens with their owners; ends after `AND`.
 pub(crate) const SELECT: &str = select!("");
 
+/// Selects tokens with their owners, deleted ones included; ends after `WHERE`.
+pub(crate) const SELECT_EVEN_DELETED: &str = select!(even deleted "");
+
 /// A token to be stored.
 #[derive(Clone, Debug)]
 pub struct NewToken<'a> {
@@ -190,6 +193,11 @@ pub async fn insert(w: &mut Writer, new: &NewToken<'_>) -> Result<TokenId, Error
     .map(TokenId)
 }
 
+/// Notes the number of the form that a token was made with.
+pub async fn set_form(w: &mut Writer, id: TokenId, form: &str) -> Result<(), Error> {
+    w.execute_one(sqlx::query("UPDATE tokens SET form = $2 WHERE id = $1").bind(id.0).bind(form)).await
+}
+
 /// One token.
 pub async fn find(c: &mut Connection, id: TokenId) -> Result<Option<Token>, Error> {
     Ok(sqlx::query_as(select!("t.id = $1")).bind(id.0).fetch_optional(c).await?)
@@ -198,6 +206,25 @@ pub async fn find(c: &mut Connection, id: TokenId) -> Result<Option<Token>, Erro
 /// One token, also if it is deleted: for the lineage that runs through it.
 pub async fn find_even_deleted(c: &mut Connection, id: TokenId) -> Result<Option<Token>, Error> {
     Ok(sqlx::query_as(select!(even deleted "t.id = $1")).bind(id.0).fetch_optional(c).await?)
+}
+
+/// Those of the ids that exist.
+pub async fn find_many(c: &mut Connection, ids: &[TokenId]) -> Result<Vec<Token>, Error> {
+    let mut found = Vec::with_capacity(ids.len());
+    for batch in ids.chunks(BATCH) {
+        let mut statement = Statement::new(SELECT);
+        statement.text("t.id IN ").list(batch.iter().map(|id| id.0));
+        for row in statement.query().fetch_all(&mut *c).await? {
+            found.push(Token::from_row(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The token that this user made with the form of this number, also if it is deleted.
+pub async fn find_by_form(c: &mut Connection, user: UserId, form: &str) -> Result<Option<Token>, Error> {
+    let token = sqlx::query_as(select!(even deleted "t.created_by = $1 AND t.form = $2"));
+    Ok(token.bind(user.0).bind(form).fetch_optional(c).await?)
 }
 
 /// The token with this keyed hash.

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use sqlx::AssertSqlSafe;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::TokenId;
 
-use crate::sql::{BATCH, Statement};
+use crate::dialect::Dialect;
 use crate::{Error, Store};
 
 /// Notes when and from where tokens were last used, in one transaction, without an audit record.
@@ -19,20 +20,18 @@ pub async fn record(store: &Store, uses: &[(TokenId, Timestamp, IpAddr)]) -> Res
             *entry = (at, ip);
         }
     }
-    let latest: Vec<_> = latest.into_iter().collect();
+    let latest: Vec<_> = latest.into_iter().map(|(id, (at, ip))| (id.0, at.micros(), ip)).collect();
     let mut transaction = store.begin_write().await?;
-    for batch in latest.chunks(BATCH) {
-        let mut statement = Statement::new("WITH used (id, at, ip) AS (VALUES ");
-        for (position, (id, (at, ip))) in batch.iter().enumerate() {
-            statement.text(if position == 0 { "(" } else { ", (" }).value(id.0).text(", ");
-            statement.value(at.micros()).text(", ").value(ip.to_string().as_str()).text(")");
-        }
-        statement.text(
-            ") UPDATE tokens SET last_used_at = used.at, last_used_ip = used.ip FROM used \
-             WHERE tokens.id = used.id AND (last_used_at IS NULL OR last_used_at < used.at)",
-        );
-        statement.query().execute(&mut *transaction).await?;
-    }
+    // One value for all rows: SQLite looks for the name of each placeholder among all others.
+    let used = Dialect::of(&transaction).json_elements("$1");
+    let update = format!(
+        "UPDATE tokens SET last_used_at = used.at, last_used_ip = used.ip FROM \
+         (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS at, value ->> 2 AS ip \
+         FROM {used}) AS used \
+         WHERE tokens.id = used.id AND (last_used_at IS NULL OR last_used_at < used.at)"
+    );
+    let latest = serde_json::to_string(&latest).map_err(|_| Error::Corrupt("last uses".into()))?;
+    sqlx::query(AssertSqlSafe(update)).bind(latest).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -237,6 +237,14 @@ impl Answer {
         errors.iter().map(field).collect()
     }
 
+    /// The names of the controls of a page that it says are wrong, in their order.
+    pub fn wrong_controls(&self) -> Vec<String> {
+        let text = self.text();
+        let tags = text.split('<').filter_map(|tag| tag.split_once('>').map(|(tag, _)| tag));
+        let wrong = tags.filter(|tag| tag.contains("aria-invalid=\"true\""));
+        wrong.filter_map(|tag| Some(tag.split_once("name=\"")?.1.split_once('"')?.0.to_owned())).collect()
+    }
+
     /// The secret that an answer to a creation shows.
     ///
     /// # Panics

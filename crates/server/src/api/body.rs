@@ -150,12 +150,33 @@ fn wrong_field(path: &str, message: &str) -> Error {
     Error::field(named.unwrap_or(field), told(message))
 }
 
-/// The message without what was sent: it may be a secret in the wrong place.
+/// The message in words, without what was sent: it may be a secret in the wrong place.
 fn told(message: &str) -> String {
     let repeats = message.starts_with("invalid ") || message.starts_with("unknown variant ");
     match message.rsplit_once(", expected ") {
-        Some((_, expected)) if repeats => format!("must be {expected}"),
+        Some((_, expected)) if repeats => format!("must be {}", in_words(expected)),
+        _ if NOT_A_NUMBER.contains(&message) => "must be a whole number".to_owned(),
+        _ if message.starts_with("provided string was not `true`") => "must be true or false".to_owned(),
         _ => message.to_owned(),
+    }
+}
+
+/// What Rust says of a text that is no whole number of the right size.
+const NOT_A_NUMBER: [&str; 4] = [
+    "invalid digit found in string",
+    "cannot parse integer from empty string",
+    "number too large to fit in target type",
+    "number too small to fit in target type",
+];
+
+/// What serde expects, for people who don't know Rust.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "i64" | "u64" | "i32" | "u32" => "a whole number",
+        "a string" => "text",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        other => other,
     }
 }
 
@@ -205,6 +226,23 @@ mod tests {
         ] {
             assert_eq!(outcome(text), (status, field.to_owned()), "{text}");
         }
+    }
+
+    #[test]
+    fn what_it_has_to_be_is_told_in_words() {
+        let told = |text: &str| match from_json::<Wanted>(text.as_bytes()) {
+            Err(Error::Invalid(errors)) => errors[0].message.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(r#"{"name":1}"#), "must be text");
+        assert_eq!(told(r#"{"name":"a","days":"1"}"#), "must be a whole number");
+        assert_eq!(told(r#"{"name":"a","members":1}"#), "must be a list");
+        let query = |text: &str| text.parse::<i64>().map_err(|error| super::told(&error.to_string()));
+        for wrong in ["", "x", "99999999999999999999", "-99999999999999999999"] {
+            assert_eq!(query(wrong), Err("must be a whole number".to_owned()), "{wrong}");
+        }
+        let flag = "yes".parse::<bool>().unwrap_err();
+        assert_eq!(super::told(&flag.to_string()), "must be true or false");
     }
 
     #[test]

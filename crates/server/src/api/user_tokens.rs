@@ -18,6 +18,7 @@ use super::created;
 use crate::app::App;
 use crate::auth::guard::{Anyone, ManagesServiceTokens};
 use crate::error::{Error, Problem};
+use crate::service::tokens::rotation::{self, Succession, WantedLifetime};
 use crate::service::tokens::{self, Generated, Wanted};
 
 /// A token, without its secret.
@@ -311,7 +312,9 @@ pub async fn rotate(
     wanted: Option<Json<RotateToken>>,
 ) -> Result<Response, Error> {
     let RotateToken { name, expires_in_days } = wanted.map(|Json(wanted)| wanted).unwrap_or_default();
-    let generated = tokens::rotate(&app, &call, TokenId(id), name.as_deref(), expires_in_days).await?;
+    let lifetime = expires_in_days.map_or(WantedLifetime::AsBefore, |days| WantedLifetime::Days(Some(days)));
+    let wanted = Succession { name: name.as_deref(), lifetime };
+    let generated = rotation::rotate(&app, &call, TokenId(id), wanted).await?;
     shown_once(&app, generated)
 }
 

@@ -1,4 +1,9 @@
-//! The life of a token: generate, revoke, restore, rotate, delete.
+//! The life of a token: generate, revoke, restore, delete; and in rooms of their own: rotate, forms, and what
+//! is shown.
+
+pub mod forms;
+pub mod rotation;
+pub mod views;
 
 use std::sync::Arc;
 
@@ -42,16 +47,27 @@ pub struct Wanted<'a> {
 /// Makes a personal token of the caller, or a service token.
 pub async fn generate(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<Generated, Error> {
     may_generate(call, &wanted)?;
+    let writer = app.begin(call).await?;
+    generate_in(app, call, writer, wanted, None).await
+}
+
+/// The same in a transaction that has begun, with the number of the form that asks for it.
+async fn generate_in(
+    app: &App,
+    call: &Call,
+    mut writer: Writer,
+    wanted: Wanted<'_>,
+    form: Option<&str>,
+) -> Result<Generated, Error> {
     let mut fields = Fields::default();
     let name = fields.check("name", Name::parse(wanted.name));
     let lifetime = fields.check("expires_in_days", policy(app).check(wanted.expires_in_days));
-    let mut writer = app.begin(call).await?;
     let owner = owner_of_new(&mut writer, call, wanted.user_id, &mut fields).await?;
     fields.finish()?;
     let (Some(name), Some(lifetime), Some(owner)) = (name, lifetime, owner) else {
         return Err(Error::internal("a field was wrong, but not noted"));
     };
-    let plan = Plan { owner, name, lifetime, scim_only: wanted.scim_endpoints_only, rotates: None };
+    let plan = Plan { owner, name, lifetime, scim_only: wanted.scim_endpoints_only, rotates: None, form };
     mint(app, call, writer, plan).await
 }
 
@@ -79,10 +95,12 @@ pub(super) async fn generate_first(
     let (Some(name), Some(lifetime)) = (name, lifetime) else {
         return Err(Error::internal("a field was wrong, but not noted"));
     };
-    insert(app, call, writer, Plan { owner, name, lifetime, scim_only: false, rotates: None }).await
+    insert(app, call, writer, Plan { owner, name, lifetime, scim_only: false, rotates: None, form: None })
+        .await
 }
 
-fn policy(app: &App) -> LifetimePolicy {
+/// How long new tokens may live.
+pub fn policy(app: &App) -> LifetimePolicy {
     app.config.policy.into()
 }
 
@@ -124,22 +142,24 @@ async fn owner_of_new(
 }
 
 /// A token about to be minted.
-struct Plan {
+struct Plan<'a> {
     owner: users::User,
     name: Name,
     lifetime: Lifetime,
     scim_only: bool,
     rotates: Option<TokenId>,
+    /// The number of the form that asks for it.
+    form: Option<&'a str>,
 }
 
-async fn mint(app: &App, call: &Call, mut writer: Writer, plan: Plan) -> Result<Generated, Error> {
+async fn mint(app: &App, call: &Call, mut writer: Writer, plan: Plan<'_>) -> Result<Generated, Error> {
     let generated = insert(app, call, &mut writer, plan).await?;
     app.commit(writer).await?;
     Ok(generated)
 }
 
-async fn insert(app: &App, call: &Call, writer: &mut Writer, plan: Plan) -> Result<Generated, Error> {
-    let Plan { owner, name, lifetime, scim_only, rotates } = plan;
+async fn insert(app: &App, call: &Call, writer: &mut Writer, plan: Plan<'_>) -> Result<Generated, Error> {
+    let Plan { owner, name, lifetime, scim_only, rotates, form } = plan;
     let created_at = writer.now().whole_second();
     let expires_at = lifetime.end(created_at);
     let claims = OwnerClaims { sub: &owner.user_id, email: &owner.email, name: &owner.name };
@@ -156,6 +176,9 @@ async fn insert(app: &App, call: &Call, writer: &mut Writer, plan: Plan) -> Resu
         rotates,
     };
     let id = tokens::insert(writer, &new).await?;
+    if let Some(form) = form {
+        tokens::set_form(writer, id, form).await?;
+    }
     let changes = Changes::default()
         .set("name", name.as_str())
         .set("owner", &owner.user_id)
@@ -302,63 +325,6 @@ pub async fn revoke_all_of(app: &App, call: &Call, user: UserId) -> Result<usize
     require(access, "there is no such user", forbidden)?;
     let doomed = tokens::unrevoked_of(&mut writer, user).await?;
     revoke_all(app, call, writer, &doomed).await
-}
-
-/// Makes a successor with the same owner and kind. Both work until the old one is revoked.
-pub async fn rotate(
-    app: &App,
-    call: &Call,
-    id: TokenId,
-    name: Option<&str>,
-    expires_in_days: Option<i64>,
-) -> Result<Generated, Error> {
-    let mut fields = Fields::default();
-    let name = name.map(|name| fields.check("name", Name::parse(name)));
-    let lifetime = expires_in_days.map(|days| fields.check("expires_in_days", policy(app).check(Some(days))));
-    fields.finish()?;
-    let mut writer = app.begin(call).await?;
-    let token = find(&mut writer, call, id).await?;
-    may_rotate(&mut writer, call, &token).await?;
-    let lifetime =
-        lifetime.flatten().unwrap_or_else(|| policy(app).inherit(token.created_at, token.expires_at));
-    let name = match name.flatten() {
-        Some(name) => name,
-        None => successors_name(&mut writer, &token).await?,
-    };
-    let missing = || Error::internal("a token's owner vanished");
-    let owner = users::find(&mut writer, token.owner.id).await?.ok_or_else(missing)?;
-    let plan = Plan { owner, name, lifetime, scim_only: token.scim_only, rotates: Some(id) };
-    mint(app, call, writer, plan).await
-}
-
-async fn may_rotate(writer: &mut Writer, call: &Call, token: &Token) -> Result<(), Error> {
-    if token.scim_only && !call.caller.has(Permission::Provision) {
-        return Err(Error::Forbidden("only Admins make SCIM tokens".into()));
-    }
-    let now = writer.now();
-    let refusal = match status(token, now) {
-        Status::Revoked => "the token is revoked; generate a new one, or restore it first",
-        Status::Expired => "the token has expired; generate a new one",
-        Status::Active if !token.owner.active => "the token's owner is deactivated; reactivate it first",
-        Status::Active if tokens::has_live_successor(writer, token.id, now).await? => {
-            "the token has an active successor already; revoke that one first, or rotate it"
-        }
-        Status::Active => return Ok(()),
-    };
-    Err(Error::Conflict(refusal.into()))
-}
-
-/// The old name plus ` (rotated YYYY-MM-DD)`, with a number where that is taken.
-async fn successors_name(writer: &mut Writer, token: &Token) -> Result<Name, Error> {
-    let old = Name::parse(&token.name).map_err(Error::internal)?;
-    let day = writer.now().day();
-    let mut name = old.with_suffix(&format!(" (rotated {day})"));
-    let mut number = 2;
-    while tokens::name_taken(writer, token.owner.id, &name).await? {
-        name = old.with_suffix(&format!(" (rotated {day}) {number}"));
-        number += 1;
-    }
-    Ok(name)
 }
 
 /// The token a call is made with.

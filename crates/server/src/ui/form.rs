@@ -17,6 +17,13 @@ impl Messages {
         }
     }
 
+    /// Says this at a field instead of what is said there, if anything is.
+    pub fn reword(&mut self, field: &str, message: impl Into<String>) {
+        if let Some(error) = self.0.iter_mut().find(|error| error.field == field) {
+            error.message = message.into();
+        }
+    }
+
     /// The first message at this field.
     pub fn of(&self, field: &str) -> Option<String> {
         self.0.iter().find(|error| error.field == field).map(|error| super::text::sentence(&error.message))

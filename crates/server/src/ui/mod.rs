@@ -3,8 +3,10 @@
 pub mod account;
 pub mod assets;
 mod cookies;
+mod device;
 mod error_page;
 pub mod form;
+pub mod invitation;
 pub mod list;
 pub mod moment;
 pub mod page;
@@ -13,6 +15,8 @@ pub mod sign_in;
 pub mod text;
 pub mod theme;
 pub mod toast;
+pub mod token_shown;
+pub mod tokens;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -61,17 +65,35 @@ pub fn pages() -> Vec<Route> {
         // Anyone.
         show("/", get(front_door)),
         change("/settings/theme", post(theme::choose)),
+        show("/login", get(sign_in::log_in_page)),
         change("/login", post(sign_in::log_in)),
         change("/logout", post(sign_in::log_out)),
         // Whoever has a one-time link.
-        show("/setup/{code}", get(sign_in::setup_page)),
-        change("/setup/{code}", post(sign_in::set_up)),
-        show("/invite/{code}", get(sign_in::invitation_page)),
-        change("/invite/{code}", post(sign_in::accept_invitation)),
-        // Whoever is signed in.
-        change("/logout-everywhere", post(account::log_out_everywhere)),
-        change("/account/password", post(account::change_password)),
-        change("/account/sessions/{id}/end", post(account::end_session)),
+        show("/setup/{code}", get(invitation::setup_page)),
+        change("/setup/{code}", post(invitation::set_up)),
+        show("/invite/{code}", get(invitation::invitation_page)),
+        change("/invite/{code}", post(invitation::accept_invitation)),
+        // Whoever is signed in: their own tokens, and for Admins those of service users.
+        show("/settings/tokens", get(tokens::list::personal)),
+        show("/settings/tokens/generate", get(tokens::generate::form)),
+        change("/settings/tokens/generate", post(tokens::generate::generate)),
+        show("/settings/tokens/revoke-all", get(tokens::change::revoke_all_form)),
+        change("/settings/tokens/revoke-all", post(tokens::change::revoke_all)),
+        show("/settings/tokens/{id}", get(tokens::details::details)),
+        show("/settings/tokens/{id}/rotate", get(tokens::rotate::form)),
+        change("/settings/tokens/{id}/rotate", post(tokens::rotate::rotate)),
+        show("/settings/tokens/{id}/revoke", get(tokens::change::revoke_form)),
+        change("/settings/tokens/{id}/revoke", post(tokens::change::revoke)),
+        change("/settings/tokens/{id}/restore", post(tokens::change::restore)),
+        show("/settings/tokens/{id}/delete", get(tokens::change::delete_form)),
+        change("/settings/tokens/{id}/delete", post(tokens::change::delete)),
+        // Admins.
+        show("/settings/tokens/service", get(tokens::list::service)),
+        // Whoever is signed in: their account.
+        show("/settings/account", get(account::account)),
+        change("/settings/account/password", post(account::change_password)),
+        change("/settings/account/sessions/{id}/end", post(account::end_session)),
+        change("/settings/account/sign-out-everywhere", post(account::sign_out_everywhere)),
     ]
 }
 

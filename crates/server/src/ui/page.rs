@@ -247,6 +247,11 @@ impl Page {
         env!("CARGO_PKG_VERSION")
     }
 
+    /// When the page was asked for.
+    pub const fn now(&self) -> Timestamp {
+        self.visit.now
+    }
+
     /// An instant as it is seen from now.
     pub const fn moment(&self, at: Timestamp) -> Moment {
         Moment::new(at, self.visit.now)

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use axum::response::{IntoResponse, Redirect, Response};
-use http::header;
+use http::{HeaderValue, header};
 
 use super::cookies;
 use crate::app::App;
@@ -40,8 +40,16 @@ happenings! {
     TokenRevoked "token-revoked" "The token has been successfully revoked",
     /// A token works again.
     TokenRestored "token-restored" "The token has been successfully restored",
+    /// A token and those made with it stopped working.
+    TokensRevoked "tokens-revoked" "The token and those made with it have been successfully revoked",
+    /// All tokens of the viewer stopped working.
+    OwnTokensRevoked "own-tokens-revoked" "All your tokens have been revoked",
     /// A token is gone.
     TokenDeleted "token-deleted" "User token successfully deleted",
+    /// The viewer has another password.
+    PasswordChanged "password-changed" "Your password has been changed, and your other sessions have ended",
+    /// One of the viewer's sessions is over.
+    SessionEnded "session-ended" "The session has ended",
 }
 
 /// A toast: what happened, and to what.
@@ -87,8 +95,12 @@ impl Toast {
 
     /// The answer to a form that was carried out: to another page, which tells what happened.
     pub fn then(self, app: &App, path: &str) -> Response {
-        let cookie = cookies::set(app, Self::COOKIE, &self.to_string(), LIFE);
-        ([(header::SET_COOKIE, cookie)], Redirect::to(path)).into_response()
+        ([(header::SET_COOKIE, self.cookie(app))], Redirect::to(path)).into_response()
+    }
+
+    /// The cookie that brings it to the next page.
+    pub(super) fn cookie(self, app: &App) -> HeaderValue {
+        cookies::set(app, Self::COOKIE, &self.to_string(), LIFE)
     }
 }
 

@@ -44,7 +44,7 @@ const RESERVED: [&[&str]; 24] = [
 ];
 
 /// The pages of the web UI, at the front door.
-const PAGES: [&str; 7] = ["account", "invite", "login", "logout", "logout-everywhere", "settings", "setup"];
+const PAGES: [&str; 5] = ["invite", "login", "logout", "settings", "setup"];
 
 /// Everything that matches no route: to the upstream if there is one, after token, path and role.
 pub async fn gateway(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
@@ -104,9 +104,15 @@ mod tests {
         ] {
             assert!(is_ours(&Path::parse(ours).unwrap()), "{ours}");
         }
-        for theirs in
-            ["/api", "/api/datastores", "/apis/users", "/user-tokens", "/metrics", "/api/user-tokens2"]
-        {
+        for theirs in [
+            "/api",
+            "/api/datastores",
+            "/apis/users",
+            "/user-tokens",
+            "/metrics",
+            "/api/user-tokens2",
+            "/account",
+        ] {
             assert!(!is_ours(&Path::parse(theirs).unwrap()), "{theirs}");
         }
     }

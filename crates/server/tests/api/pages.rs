@@ -25,20 +25,22 @@ const CHOSEN: Fields = &[("password", PASSWORD)];
 const TABLE: &[Row] = &[
     ("GET", "/", &[], [200; 6]),
     ("POST", "/settings/theme", &[("theme", "dark"), ("back", "/")], [303; 6]),
+    ("GET", "/login", &[], [200, 200, 200, 303, 303, 303]),
     ("POST", "/login", &[("user_name", "mia.member@example.com"), ("password", PASSWORD)], [303; 6]),
     ("POST", "/logout", &[], [303; 6]),
     ("GET", "/setup/{code}", &[], [404; 6]),
     ("POST", "/setup/{code}", &[("name", "x"), ("email", "x@example.com"), ("password", PASSWORD)], [404; 6]),
     ("GET", "/invite/{code}", &[], [200; 6]),
     ("POST", "/invite/{code}", CHOSEN, [303; 6]),
-    ("POST", "/logout-everywhere", &[], [401, 401, 401, 303, 303, 303]),
+    ("GET", "/settings/account", &[], [401, 401, 401, 200, 200, 200]),
+    ("POST", "/settings/account/sign-out-everywhere", &[], [401, 401, 401, 303, 303, 303]),
     (
         "POST",
-        "/account/password",
+        "/settings/account/password",
         &[("present_password", PASSWORD), ("password", PASSWORD)],
         [401, 401, 401, 303, 303, 303],
     ),
-    ("POST", "/account/sessions/{id}/end", &[], [401, 401, 401, 404, 404, 404]),
+    ("POST", "/settings/account/sessions/{id}/end", &[], [401, 401, 401, 404, 404, 404]),
 ];
 
 #[test]
@@ -134,7 +136,7 @@ async fn a_page_never_goes_upstream_however_it_is_spelled() {
     let server = TestServer::start().await;
     let ada = server.person("Ada", Role::Admin).await;
     passwords::offer_setup(&server.app).await.unwrap();
-    for path in ["/LOGIN", "/account", "/%61ccount/password/", "/logout-everywhere/x", "/Setup/x/y"] {
+    for path in ["/LOGIN", "/Logout/", "/%73ettings/account/x", "/setup", "/Setup/x/y"] {
         server.as_(&ada.token).send(Method::GET, path, None, "").await.problem(404);
     }
 }

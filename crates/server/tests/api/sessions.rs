@@ -56,13 +56,13 @@ async fn a_session_ends_when_it_is_told_to(server: TestServer) {
     let listed = ids(&server, &second).await;
     assert_eq!((listed.len(), listed[0]), (2, second.session().unwrap().0));
     // Somebody else's is not there.
-    bens.post_form(&format!("/account/sessions/{}/end", listed[0]), &[]).await.expect(404);
+    bens.post_form(&format!("/settings/account/sessions/{}/end", listed[0]), &[]).await.expect(404);
     let before = head(&server).await;
-    let ended = first.post_form(&format!("/account/sessions/{}/end", listed[0]), &[]).await;
-    assert_eq!(ended.expect(303).header("location"), Some("/account"));
+    let ended = first.post_form(&format!("/settings/account/sessions/{}/end", listed[0]), &[]).await;
+    assert_eq!(ended.expect(303).header("location"), Some("/settings/account"));
     assert_eq!(actions_since(&server, before).await, ["user.signed_out"]);
     assert_eq!(ids(&server, &second).await, [listed[1]]);
-    first.post_form(&format!("/account/sessions/{}/end", listed[0]), &[]).await.expect(404);
+    first.post_form(&format!("/settings/account/sessions/{}/end", listed[0]), &[]).await.expect(404);
 
     let out = first.post_form("/logout", &[]).await;
     assert_eq!(out.expect(303).header("location"), Some("/login"));
@@ -75,11 +75,11 @@ async fn a_session_ends_when_it_is_told_to(server: TestServer) {
     let one = server.client().in_session(&log_in(&server, "mia@example.com", PASSWORD).await);
     let other = server.client().in_session(&log_in(&server, "mia@example.com", PASSWORD).await);
     let before = head(&server).await;
-    one.post_form("/logout-everywhere", &[]).await.expect(303);
+    one.post_form("/settings/account/sign-out-everywhere", &[]).await.expect(303);
     let records = recorded_since(&server, before).await;
     assert_eq!((records.len(), &*records[0].changes), (1, r#"{"sessions":[2,0]}"#));
     assert!(!is_signed_in(&one).await && !is_signed_in(&other).await);
-    assert!(is_sent_away(&one.post_form("/logout-everywhere", &[]).await));
+    assert!(is_sent_away(&one.post_form("/settings/account/sign-out-everywhere", &[]).await));
     assert!(is_signed_in(&bens).await);
 }
 
@@ -199,7 +199,8 @@ async fn what_is_no_session_is_told_without_a_challenge() {
     let server = TestServer::start().await;
     let client = server.client().on_our_page();
     for cookie in ["", "__Host-tokenhouse=", "__Host-tokenhouse=guessed", "tokenhouse=guessed"] {
-        let answer = client.with("cookie", cookie).post_form("/logout-everywhere", &[]).await;
+        let answer =
+            client.with("cookie", cookie).post_form("/settings/account/sign-out-everywhere", &[]).await;
         assert!(is_sent_away(&answer));
         assert_eq!(answer.header("www-authenticate"), None);
     }

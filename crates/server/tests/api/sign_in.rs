@@ -21,7 +21,7 @@ on_both_databases!(
 
 /// Whether the browser is signed in: what isn't there is told only to somebody who is.
 pub(crate) async fn is_signed_in(browser: &Client) -> bool {
-    let answer = browser.post_form("/account/sessions/0/end", &[]).await;
+    let answer = browser.post_form("/settings/account/sessions/0/end", &[]).await;
     match answer.status {
         404 => true,
         303 => false,
@@ -66,7 +66,9 @@ async fn the_first_admin_is_made_once(server: TestServer) {
     client.get(link).await.expect(200);
     let before = head(&server).await;
     let wrong = [("name", " "), ("email", "nobody"), ("password", "too short")];
-    client.post_form(link, &wrong).await.expect(422);
+    let again = client.post_form(link, &wrong).await;
+    assert_eq!(again.expect(422).wrong_controls(), ["name", "email", "password"]);
+    assert!(again.text().contains("value=\"nobody\"") && !again.text().contains("too short"), "{again}");
     assert_eq!(head(&server).await, before);
     let browser = client.in_session(client.post_form(link, &good).await.expect(303));
     assert!(is_signed_in(&browser).await);
@@ -108,7 +110,8 @@ async fn an_invitation_is_used_once(server: TestServer) {
     }
     client.get(&link).await.expect(200);
     for short in ["", "elevenchars"] {
-        client.post_form(&link, &[("password", short)]).await.expect(422);
+        let again = client.post_form(&link, &[("password", short)]).await;
+        assert_eq!(again.expect(422).wrong_controls(), ["password"]);
     }
     let before = head(&server).await;
     let browser = client.in_session(client.post_form(&link, &chosen).await.expect(303));
@@ -207,8 +210,11 @@ async fn every_refusal_is_told_alike(server: TestServer) {
         let work = passwords_computed(&server);
         let answer = log_in(&server, user_name, password).await;
         assert_eq!(passwords_computed(&server) - work, 1, "as much work for {user_name}");
-        let id = answer.expect(422).header("x-request-id").unwrap();
-        told.push(answer.text().replace(id, ""));
+        assert_eq!(answer.expect(422).wrong_controls(), ["password"]);
+        assert!(password.is_empty() || !answer.text().contains(password), "{answer}");
+        let kept = format!(" value=\"{user_name}\"");
+        assert!(answer.text().contains(&kept), "{answer}");
+        told.push(answer.text().replace(&kept, ""));
         assert_eq!(answer.header("set-cookie"), None);
         let records = recorded_since(&server, before).await;
         assert_eq!((records.len(), &*records[0].action), (1, "user.sign_in_failed"), "{user_name}");
@@ -216,7 +222,6 @@ async fn every_refusal_is_told_alike(server: TestServer) {
         assert!(!format!("{records:?}").contains("swordfish"), "it may be a password");
     }
     assert!(told.iter().all(|one| *one == told[0]), "{told:#?}");
-    assert!(!told[0].contains("swordfish"));
     let latest = server.as_(&people.admin.token).get("/api/activity?action=user.sign_in_failed").await;
     let latest = latest.expect(200).json()["items"][0].clone();
     assert_eq!((&latest["actor"], &latest["via"]["kind"]), (&json!(null), &json!("session")));
@@ -231,12 +236,16 @@ async fn passwords_are_changed_by_who_knows_them(server: TestServer) {
         server.client().in_session(&answer)
     });
     let change = async |present: &str, new: &str| {
-        browser.post_form("/account/password", &[("present_password", present), ("password", new)]).await
+        browser
+            .post_form("/settings/account/password", &[("present_password", present), ("password", new)])
+            .await
     };
     let before = head(&server).await;
-    change("wrong password", NEW).await.expect(422);
+    let wrong = change("wrong password", NEW).await;
+    assert_eq!(wrong.expect(422).wrong_controls(), ["present_password"]);
     assert_eq!(actions_since(&server, before).await, ["user.sign_in_failed"]);
-    change(PASSWORD, "too short").await.expect(422);
+    let short = change(PASSWORD, "too short").await;
+    assert_eq!(short.expect(422).wrong_controls(), ["password"]);
     assert!(is_signed_in(&other).await);
     let before = head(&server).await;
     let renewed = server.client().in_session(change(PASSWORD, NEW).await.expect(303));
@@ -312,9 +321,64 @@ async fn a_thief_of_a_session_cannot_guess_its_password() {
     let browser = server.browser(&mia).await;
     let guess = [("present_password", "wrong"), ("password", "a password for the thief")];
     for _ in 0..10 {
-        browser.post_form("/account/password", &guess).await.expect(422);
+        browser.post_form("/settings/account/password", &guess).await.expect(422);
     }
-    browser.post_form("/account/password", &guess).await.expect(429);
+    browser.post_form("/settings/account/password", &guess).await.expect(429);
+}
+
+#[tokio::test]
+async fn whoever_signs_in_gets_where_they_were_going_and_nowhere_else() {
+    let server = TestServer::start().await;
+    let mia = server.person("Mia", Role::Member).await;
+    let browser = server.browser(&mia).await;
+    let client = server.client().on_our_page();
+    for (next, kept) in [
+        ("/settings/tokens?q=a%20b", true),
+        ("//evil.example/", false),
+        ("/\\evil.example", false),
+        ("https://evil.example", false),
+        ("\"><script>alert(1)</script>", false),
+    ] {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+        let page = client.get(&format!("/login?{query}")).await;
+        let field = page.expect(200).text().contains("name=\"next\"");
+        assert_eq!(field, kept, "{page}");
+        assert_eq!(page.text().contains(&format!("value=\"{next}\"")), kept, "{page}");
+        // Who is signed in already needs no form.
+        let on = browser.get(&format!("/login?{query}")).await;
+        assert_eq!(on.expect(303).header("location"), Some(if kept { next } else { "/" }));
+        // A wrong password doesn't lose the way.
+        let wrong = [("user_name", "mia@example.com"), ("password", "wrong"), ("next", next)];
+        let again = client.post_form("/login", &wrong).await;
+        assert_eq!(again.expect(422).text().contains(&format!("value=\"{next}\"")), kept, "{again}");
+    }
+    assert!(!client.get("/login").await.text().contains("nothing was saved"));
+    let sent = client.post_form("/settings/account/sign-out-everywhere", &[]).await;
+    let to = sent.expect(303).header("location").unwrap().to_owned();
+    assert_eq!(to, "/login?next=%2Fsettings%2Faccount&unsaved=yes");
+    let page = client.get(&to).await;
+    assert!(page.text().contains("nothing was saved") && page.text().contains("value=\"/settings/account\""));
+}
+
+#[tokio::test]
+async fn hostile_names_are_text_on_the_pages_before_sign_in() {
+    let server = TestServer::start().await;
+    let client = server.client().on_our_page();
+    let setup = passwords::offer_setup(&server.app).await.unwrap().unwrap();
+    let mia = server.person("Mia", Role::Member).await;
+    for hostile in ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "\u{202e}evil", "'🚀"] {
+        let fields = [("user_name", hostile), ("password", "wrong"), ("next", "/x\"><script>")];
+        let login = client.post_form("/login", &fields).await;
+        let fields = [("name", hostile), ("email", hostile), ("password", "short")];
+        let setup = client.post_form(path_of(&setup), &fields).await;
+        let renamed = users::Update { name: Some(hostile), ..users::Update::default() };
+        users::update(&server.app, &Call::command_line(), UserId(mia.id), renamed).await.unwrap();
+        let invitation = client.get(&invite(&server, &mia).await).await;
+        for page in [login.expect(422), setup.expect(422), invitation.expect(200)] {
+            assert!(!page.text().contains("<script>") && !page.text().contains("<img"), "{page}");
+        }
+        assert!(invitation.text().contains("<bdi>"), "{invitation}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 -- What people sort and count tokens by: the name without case, and whether the owner is a service
 -- user, which never changes. Names that are here already are folded for ASCII only.
 
-ALTER TABLE tokens ADD COLUMN name_folded TEXT NOT NULL DEFAULT '';
+ALTER TABLE tokens ADD COLUMN name_folded TEXT COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE tokens ADD COLUMN is_service BIGINT NOT NULL DEFAULT 0 CHECK (is_service IN (0, 1));
 UPDATE tokens SET
     name_folded = lower(name),

@@ -3,6 +3,7 @@
 
 mod audit;
 mod feed;
+mod lineage;
 mod opening;
 mod sessions;
 mod setting;

@@ -2,7 +2,7 @@
 
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::token::Status;
-use tokenhouse_store::token_lists::{Counts, TokenFilter, TokenSort, Whose, page};
+use tokenhouse_store::token_lists::{Counts, TokenFilter, TokenSort, Whose, count, page};
 use tokenhouse_store::tokens::NewToken;
 use tokenhouse_store::{tokens, usage, users};
 
@@ -46,6 +46,10 @@ async fn a_page_holds_the_tokens_of_whom_it_is_asked_for(s: Setting) {
     assert_eq!(ids(&s, &all(Whose::AllService)).await, [made[5], made[3], made[1]]);
     s.write(async |w| tokens::mark_deleted(w, made[5]).await).await;
     assert_eq!(ids(&s, &all(Whose::AllService)).await, [made[3], made[1]]);
+    let mut c = s.read().await;
+    for (whose, tokens) in [(Whose::Personal(ada), 2), (Whose::Service(ci), 1), (Whose::AllService, 2)] {
+        assert_eq!(count(&mut c, whose).await.unwrap(), tokens);
+    }
 }
 
 async fn states_are_counted_and_filtered_at_an_instant(s: Setting) {
@@ -77,9 +81,9 @@ async fn states_are_counted_and_filtered_at_an_instant(s: Setting) {
 
 async fn tokens_are_sorted_by_what_is_asked_for(s: Setting) {
     let ada = s.human("ada").await;
-    let b = named(&s, ada, "B", 1, None).await;
+    let b = named(&s, ada, "Z", 1, None).await;
     let a = named(&s, ada, "a", 2, Some(9)).await;
-    let c = named(&s, ada, "C", 3, Some(2)).await;
+    let c = named(&s, ada, "É", 3, Some(2)).await;
     usage::record(&s.store, &[(b, NOW, [10, 0, 0, 7].into()), (a, NOW.plus_days(1), [10, 0, 0, 7].into())])
         .await
         .unwrap();

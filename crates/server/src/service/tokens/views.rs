@@ -1,0 +1,208 @@
+//! What the pages show of tokens.
+
+use std::collections::HashMap;
+
+use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::id::{TokenId, UserId};
+use tokenhouse_core::policy::{Access, Permission};
+use tokenhouse_core::token::Status;
+use tokenhouse_store::token_lists::{self, Counts, TokenFilter, Whose};
+use tokenhouse_store::tokens::{self, Token};
+use tokenhouse_store::users::{self, User};
+use tokenhouse_store::{Connection, Page, lineage};
+
+use super::rotation::refuses_rotation;
+use super::{find, kind, status, with_latest_use};
+use crate::app::App;
+use crate::auth::guard::Call;
+use crate::error::Error;
+use crate::service::require;
+
+/// How many ancestors of a token are shown.
+const ANCESTORS: i64 = 5;
+
+/// How many descendants of a token are shown.
+const DESCENDANTS: i64 = 50;
+
+/// An old token without any use for so many days looks safe to revoke.
+const QUIET_DAYS: i64 = 1;
+
+/// A page of a list of tokens.
+#[derive(Debug)]
+pub struct List {
+    /// The tokens, with how many there are in the filter's state.
+    pub page: Page<Token>,
+    /// How many there are in each state that are not filtered out otherwise.
+    pub counts: Counts,
+    /// Tokens that those of the page succeed, or are succeeded by.
+    pub related: HashMap<TokenId, Token>,
+    /// How many personal tokens the caller has.
+    pub personal: i64,
+    /// How many service tokens there are, for those who may know.
+    pub service: Option<i64>,
+}
+
+/// A page of tokens: the caller's own or, for Admins, those of service users.
+pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i64)) -> Result<List, Error> {
+    let manages_service = call.caller.has(Permission::ManageServiceTokens);
+    let granted = match filter.whose {
+        Whose::Personal(owner) => owner == call.caller.id,
+        Whose::Service(_) | Whose::AllService => manages_service,
+    };
+    let forbidden = "only Admins see service tokens";
+    require(if granted { Access::Granted } else { Access::Forbidden }, forbidden, forbidden)?;
+    let (limit, offset) = window;
+    let mut reader = app.store.read().await?;
+    let (mut page, counts) = token_lists::page(&mut reader, filter, app.clock.now(), limit, offset).await?;
+    let ids: Vec<TokenId> =
+        page.items.iter().flat_map(|token| [token.rotates, token.rotated_by]).flatten().collect();
+    let related = tokens::find_many(&mut reader, &ids).await?;
+    let personal = token_lists::count(&mut reader, Whose::Personal(call.caller.id)).await?;
+    let service = match manages_service {
+        true => Some(token_lists::count(&mut reader, Whose::AllService).await?),
+        false => None,
+    };
+    for token in &mut page.items {
+        with_latest_use(app, token);
+    }
+    let related = related.into_iter().map(|token| (token.id, token)).collect();
+    Ok(List { page, counts, related, personal, service })
+}
+
+/// How many of the caller's own tokens stop working if all are revoked.
+pub async fn count_own_active(app: &App, call: &Call) -> Result<i64, Error> {
+    let filter = TokenFilter {
+        whose: Whose::Personal(call.caller.id),
+        part: None,
+        status: None,
+        sort: token_lists::TokenSort::Created,
+        descending: true,
+    };
+    let (_, counts) =
+        token_lists::page(&mut *app.store.read().await?, &filter, app.clock.now(), 0, 0).await?;
+    Ok(counts.active)
+}
+
+/// Everything that is known of one token.
+#[derive(Debug)]
+pub struct Details {
+    /// The token.
+    pub token: Token,
+    /// Whose it is, with their teams.
+    pub owner: User,
+    /// Who made it, if not its owner.
+    pub creator: Option<User>,
+    /// Its predecessor, if that still exists.
+    pub old: Option<Token>,
+    /// Its newest successor.
+    pub new: Option<Token>,
+    /// Whether it can be rotated.
+    pub can_rotate: bool,
+    /// What it was made with, oldest first.
+    pub ancestors: Vec<Relative>,
+    /// What was made with it, and with that, oldest first; not all if there are very many.
+    pub descendants: Vec<Relative>,
+    /// How many there are of those.
+    pub made: i64,
+    /// How many of those work.
+    pub made_alive: i64,
+}
+
+/// A token that was made with another one, or another one with it.
+#[derive(Debug)]
+pub struct Relative {
+    /// Its number.
+    pub id: TokenId,
+    /// The token it was made with.
+    pub parent: Option<TokenId>,
+    /// The token itself; `None` if it is deleted, or somebody else's.
+    pub token: Option<Token>,
+    /// Whether it is deleted.
+    pub is_deleted: bool,
+}
+
+/// Everything that is known of one token that the caller may see.
+pub async fn details(app: &App, call: &Call, id: TokenId) -> Result<Details, Error> {
+    let (mut reader, now) = (app.store.read().await?, app.clock.now());
+    let mut token = find(&mut reader, call, id).await?;
+    let owner = users::find(&mut reader, token.owner.id).await?;
+    let creator = match token.created_by == token.owner.id {
+        true => None,
+        false => users::find(&mut reader, token.created_by).await?,
+    };
+    let old = beside(app, &mut reader, token.rotates).await?;
+    let new = beside(app, &mut reader, token.rotated_by).await?;
+    let can_rotate = refuses_rotation(&mut reader, call, &token, now).await?.is_none();
+    let ancestors = lineage::ancestors(&mut reader, id, ANCESTORS).await?;
+    let descendants = lineage::descendants(&mut reader, id, DESCENDANTS).await?;
+    let (made, made_alive) = lineage::count_descendants(&mut reader, id, now).await?;
+    with_latest_use(app, &mut token);
+    let relatives =
+        |tokens: Vec<Token>| tokens.into_iter().map(|token| Relative::seen_by(call, token)).collect();
+    Ok(Details {
+        owner: owner.ok_or_else(|| Error::internal("a token's owner vanished"))?,
+        token,
+        creator,
+        old,
+        new,
+        can_rotate,
+        ancestors: relatives(ancestors),
+        descendants: relatives(descendants),
+        made,
+        made_alive,
+    })
+}
+
+/// A predecessor or successor, which has the same owner.
+async fn beside(app: &App, connection: &mut Connection, id: Option<TokenId>) -> Result<Option<Token>, Error> {
+    let Some(id) = id else { return Ok(None) };
+    let mut found = tokens::find(connection, id).await?;
+    if let Some(token) = &mut found {
+        with_latest_use(app, token);
+    }
+    Ok(found)
+}
+
+impl Relative {
+    fn seen_by(call: &Call, token: Token) -> Self {
+        let (id, parent, is_deleted) = (token.id, token.parent_id, token.deleted_at.is_some());
+        let may_see = call.caller.access_token(kind(&token), token.owner.id) == Access::Granted;
+        Self { id, parent, is_deleted, token: (may_see && !is_deleted).then_some(token) }
+    }
+}
+
+/// How far a rotation has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// The old one doesn't work any more.
+    Done,
+    /// The new one doesn't work: revoked or expired.
+    NewIsDead,
+    /// The new one has never been used.
+    NewIsUnused,
+    /// The old one is still in use, or was until less than a day ago.
+    OldIsUsed,
+    /// The old one has been quiet since then.
+    OldIsQuiet {
+        /// Since when: its last use, or when the new one was made.
+        since: Timestamp,
+    },
+}
+
+/// How far the rotation of a token by its successor has come at `now`.
+pub fn progress(old: &Token, new: &Token, now: Timestamp) -> Progress {
+    let since = old.last_used_at.map_or(new.created_at, |used| used.max(new.created_at));
+    match (status(old, now), status(new, now)) {
+        (Status::Revoked | Status::Expired, _) => Progress::Done,
+        (_, Status::Revoked | Status::Expired) => Progress::NewIsDead,
+        _ if new.last_used_at.is_none() => Progress::NewIsUnused,
+        _ if now < since.plus_days(QUIET_DAYS) => Progress::OldIsUsed,
+        _ => Progress::OldIsQuiet { since },
+    }
+}
+
+/// The service user with this number, for the head of a list of its tokens.
+pub async fn service_user(app: &App, id: UserId) -> Result<User, Error> {
+    let found = users::find(&mut *app.store.read().await?, id).await?;
+    found.ok_or_else(|| Error::NotFound("there is no such user".into()))
+}

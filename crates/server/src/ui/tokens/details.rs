@@ -1,0 +1,256 @@
+//! The page of one token.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use tokenhouse_core::id::TokenId;
+use tokenhouse_core::people::Role;
+use tokenhouse_core::policy::Permission;
+use tokenhouse_core::token::{Status, TokenKind};
+use tokenhouse_store::tokens::Token;
+
+use super::rotate::RotateDialog;
+use super::tree::{Node, tree};
+use super::{MadeBefore, Possible, isolated, last_use, list_of, path, query, state, status, tone};
+use crate::api::body::Id;
+use crate::app::App;
+use crate::auth::guard::Call;
+use crate::auth::session::SignedIn;
+use crate::error::Error;
+use crate::service::tokens::kind;
+use crate::service::tokens::views::{self, Details, Progress};
+use crate::ui::moment::Moment;
+use crate::ui::page::{Page, Rendered, Section, Visit};
+use crate::ui::text::{grouped, plural};
+use crate::ui::token_shown::TokenShown;
+
+/// One token, with or without a dialog in front of it.
+#[derive(Template)]
+#[template(path = "token.html")]
+pub(super) struct TokenPage {
+    page: Page,
+    view: View,
+    dialog: Option<Dialog>,
+}
+
+/// What may stand in front of the page.
+pub(super) enum Dialog {
+    /// The form that makes a successor.
+    Rotate(Box<RotateDialog>),
+    /// A new token.
+    Shown(Box<TokenShown>),
+    /// A form that has made its token already.
+    Before(MadeBefore),
+    /// Asks before it stops working.
+    Revoke(Question),
+    /// Asks before it is gone.
+    Delete(Question),
+}
+
+/// What a dialog that asks needs to know besides the token.
+pub(super) struct Question {
+    /// Where its form goes.
+    pub(super) action: String,
+    /// Where not doing it leads.
+    pub(super) close: String,
+}
+
+/// What the page shows.
+pub(super) struct View {
+    name: String,
+    path: String,
+    id: i64,
+    state: &'static str,
+    tone: &'static str,
+    word: &'static str,
+    /// When it expires, if that is soon.
+    soon: Option<Moment>,
+    is_scim: bool,
+    is_own: bool,
+    owner: String,
+    owner_id: String,
+    owner_path: String,
+    owner_is_active: bool,
+    role: Role,
+    teams: String,
+    created: Moment,
+    creator: Option<String>,
+    expires: Option<Moment>,
+    revoked: Option<Moment>,
+    used: Option<(Moment, String)>,
+    /// The query that leads back to this page.
+    back: String,
+    can_rotate: bool,
+    possible: Possible,
+    rotations: Vec<Rotation>,
+    /// Name of the successor that goes on working.
+    successor: Option<String>,
+    tree: Vec<Node>,
+    made: u64,
+    made_alive: u64,
+    /// How many more were made with it than the tree shows, if any.
+    unlisted: Option<String>,
+}
+
+/// Old and new.
+struct Rotation {
+    old: Side,
+    new: Side,
+    progress: Progress,
+    quiet_since: Option<Moment>,
+}
+
+/// One of the two.
+struct Side {
+    name: String,
+    /// Its page; `None` if it is this one.
+    path: Option<String>,
+    created: Moment,
+    used: Option<(Moment, String)>,
+    state: &'static str,
+    word: &'static str,
+}
+
+/// `GET /settings/tokens/{id}`
+pub async fn details(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    SignedIn(call): SignedIn,
+    Id(id): Id,
+) -> Result<Response, Error> {
+    TokenPage::load(&app, &call, &visit, TokenId(id), None).await
+}
+
+impl TokenPage {
+    /// The page of a token, behind a dialog if there is one.
+    pub(super) async fn load(
+        app: &App,
+        call: &Call,
+        visit: &Visit,
+        id: TokenId,
+        dialog: Option<Dialog>,
+    ) -> Result<Response, Error> {
+        let details = views::details(app, call, id).await?;
+        Ok(Self::of(call, visit, &details, dialog).into_response())
+    }
+
+    /// The page of a token about which everything is known.
+    pub(super) fn of(
+        call: &Call,
+        visit: &Visit,
+        details: &Details,
+        dialog: Option<Dialog>,
+    ) -> Rendered<Self> {
+        let (list, title) = match kind(&details.token) {
+            TokenKind::Personal => (TokenKind::Personal, "Tokens"),
+            TokenKind::Service => (TokenKind::Service, "Service tokens"),
+        };
+        let page = visit.page(Section::Tokens, &details.token.name).below(title, list_of(list));
+        let view = View::new(call, &page, details);
+        Rendered(Self { page, view, dialog })
+    }
+
+    /// “Revoke …?”, for the title of a dialog.
+    fn asks(&self, verb: &str) -> String {
+        format!("{verb} {}?", isolated(&self.view.name))
+    }
+}
+
+impl View {
+    fn new(call: &Call, page: &Page, details: &Details) -> Self {
+        let Details { token, owner, .. } = details;
+        let status = status(page, token);
+        let (state, word) = state(status);
+        let is_own = owner.id == call.caller.id;
+        let expires = token.expires_at.map(|at| page.moment(at));
+        let path = path(token.id);
+        Self {
+            name: token.name.clone(),
+            id: token.id.0,
+            state,
+            tone: tone(status),
+            word,
+            soon: expires.filter(|expires| expires.is_soon()),
+            is_scim: token.scim_only,
+            is_own,
+            owner: owner.name.clone(),
+            owner_id: owner.user_id.clone(),
+            owner_path: format!("/settings/people/users/{}", owner.id),
+            owner_is_active: owner.deleted_at.is_none(),
+            role: owner.role,
+            teams: owner.teams.join(", "),
+            created: page.moment(token.created_at),
+            creator: creator(call, details),
+            expires,
+            revoked: token.revoked_at.map(|at| page.moment(at)),
+            used: last_use(page, token),
+            back: query(&path),
+            can_rotate: details.can_rotate,
+            possible: Possible::of(status),
+            rotations: rotations(page, details),
+            successor: successor(page, details),
+            tree: tree(page, details),
+            made: details.made.unsigned_abs(),
+            made_alive: details.made_alive.unsigned_abs(),
+            unlisted: unlisted(details),
+            path,
+        }
+    }
+
+    /// `3 others`
+    fn others(&self) -> String {
+        plural(self.made, "other", "others")
+    }
+
+    /// `3 tokens`, of those made with it that work.
+    fn alive(&self) -> String {
+        plural(self.made_alive, "token", "tokens")
+    }
+}
+
+/// How many tokens were made with it that are not read, if any.
+fn unlisted(details: &Details) -> Option<String> {
+    let more = details.made.unsigned_abs().saturating_sub(details.descendants.len() as u64);
+    (more > 0).then(|| grouped(more))
+}
+
+/// Who made the token, if not its owner and if the viewer may know.
+fn creator(call: &Call, details: &Details) -> Option<String> {
+    let creator = details.creator.as_ref()?;
+    if creator.id == call.caller.id {
+        return Some("you".to_owned());
+    }
+    call.caller.has(Permission::SeePeople).then(|| creator.name.clone())
+}
+
+/// Name of the successor that goes on working.
+fn successor(page: &Page, details: &Details) -> Option<String> {
+    let new = details.new.as_ref()?;
+    (status(page, new) == Status::Active).then(|| new.name.clone())
+}
+
+/// The rotation in which the token is the old one, and that in which it is the new one.
+fn rotations(page: &Page, details: &Details) -> Vec<Rotation> {
+    let Details { token, old, new, .. } = details;
+    let pairs = [(Some(token), new.as_ref()), (old.as_ref(), Some(token))];
+    let pair = |(old, new): (Option<&Token>, Option<&Token>)| {
+        let (old, new) = (old?, new?);
+        let progress = views::progress(old, new, page.now());
+        let side = |side: &Token| Side {
+            name: side.name.clone(),
+            path: (side.id != token.id).then(|| path(side.id)),
+            created: page.moment(side.created_at),
+            used: last_use(page, side),
+            state: state(status(page, side)).0,
+            word: state(status(page, side)).1,
+        };
+        let quiet_since = match progress {
+            Progress::OldIsQuiet { since } => Some(page.moment(since)),
+            _ => None,
+        };
+        Some(Rotation { old: side(old), new: side(new), progress, quiet_since })
+    };
+    pairs.into_iter().filter_map(pair).collect()
+}

@@ -1,0 +1,127 @@
+//! The choice of a lifetime: chips, each with the day that it comes to.
+
+use tokenhouse_core::token::{Lifetime, LifetimePolicy};
+
+use crate::ui::moment::Moment;
+use crate::ui::page::Page;
+
+/// The lifetimes that are offered, in days.
+const OFFERED: [i64; 4] = [30, 60, 90, 365];
+
+/// What is chosen at first, where policy allows it.
+const USUAL: i64 = 90;
+
+/// How the lifetime without an end is called in the form.
+const NEVER: &str = "never";
+
+/// The lifetimes to choose from.
+pub(super) struct Lifetimes {
+    pub(super) choices: Vec<Choice>,
+    /// What policy forbids, in words.
+    pub(super) limit: Option<String>,
+}
+
+/// One of them.
+pub(super) struct Choice {
+    pub(super) value: String,
+    pub(super) label: String,
+    pub(super) is_chosen: bool,
+    /// When the token would end; `None` is never.
+    pub(super) ends: Option<Moment>,
+    /// The class that shows its day while it is chosen.
+    pub(super) outcome: &'static str,
+}
+
+impl Lifetimes {
+    /// What policy allows, seen from the page. `chosen` is what was sent.
+    pub(super) fn sent(page: &Page, policy: LifetimePolicy, chosen: &str) -> Self {
+        Self::new(page, policy, chosen, None)
+    }
+
+    /// What policy allows, with the usual one chosen.
+    pub(super) fn usual(page: &Page, policy: LifetimePolicy) -> Self {
+        Self::new(page, policy, &USUAL.min(policy.most_days()).to_string(), None)
+    }
+
+    /// What policy allows, and the lifetime of a predecessor; `chosen` is what was sent, if anything.
+    pub(super) fn as_before(
+        page: &Page,
+        policy: LifetimePolicy,
+        before: Lifetime,
+        chosen: Option<&str>,
+    ) -> Self {
+        let before = match before {
+            Lifetime::Never => return Self::new(page, policy, chosen.unwrap_or(NEVER), None),
+            Lifetime::Days(days) => days,
+        };
+        Self::new(page, policy, chosen.unwrap_or(&before.to_string()), Some(before))
+    }
+
+    fn new(page: &Page, policy: LifetimePolicy, chosen: &str, before: Option<i64>) -> Self {
+        let most = policy.most_days();
+        let extra = before.unwrap_or(most);
+        let mut days: Vec<i64> = OFFERED.into_iter().filter(|days| *days <= most).collect();
+        if !days.contains(&extra) {
+            days.push(extra);
+            days.sort_unstable();
+        }
+        let choice = |days: i64| {
+            let value = days.to_string();
+            Choice {
+                label: label(days, before),
+                is_chosen: value == chosen,
+                ends: Lifetime::Days(days).end(page.now()).map(|end| page.moment(end)),
+                outcome: outcome(days),
+                value,
+            }
+        };
+        let mut choices: Vec<Choice> = days.into_iter().map(choice).collect();
+        if policy.allow_never {
+            let (value, label) = (NEVER.to_owned(), "Never".to_owned());
+            choices.push(Choice {
+                value,
+                label,
+                is_chosen: chosen == NEVER,
+                ends: None,
+                outcome: "on-never",
+            });
+        }
+        Self { choices, limit: limit(policy) }
+    }
+}
+
+fn label(days: i64, before: Option<i64>) -> String {
+    let label = match days {
+        365 => "1 year".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    };
+    if before == Some(days) { format!("{label}, as before") } else { label }
+}
+
+/// The style sheet knows those that are offered, and one more.
+const fn outcome(days: i64) -> &'static str {
+    match days {
+        30 => "on-30",
+        60 => "on-60",
+        90 => "on-90",
+        365 => "on-365",
+        _ => "on-other",
+    }
+}
+
+fn limit(policy: LifetimePolicy) -> Option<String> {
+    let most = policy.most_days();
+    let is_short = OFFERED.iter().any(|days| *days > most);
+    match (is_short, policy.allow_never) {
+        (false, true) => None,
+        (false, false) => Some("Tokens without an end are not allowed here.".to_owned()),
+        (true, true) => Some(format!("Tokens that end may live {most} days at most here.")),
+        (true, false) => Some(format!("Tokens may live {most} days at most here.")),
+    }
+}
+
+/// The days that were sent: `None` is never. What is none of ours is 0, which no policy allows.
+pub(super) fn parse(sent: &str) -> Option<i64> {
+    if sent == NEVER { None } else { Some(sent.parse().unwrap_or(0)) }
+}

@@ -1,0 +1,118 @@
+//! The dialog that makes a successor.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tokenhouse_core::id::TokenId;
+
+use super::details::{Dialog, TokenPage};
+use super::lifetimes::{self, Lifetimes};
+use super::{MadeBefore, Way, path};
+use crate::api::body::{Form, Id, Query};
+use crate::app::App;
+use crate::auth::session::SignedIn;
+use crate::error::Error;
+use crate::service::tokens::forms::{self, Proposal, Sent};
+use crate::service::tokens::policy;
+use crate::service::tokens::rotation::{Succession, WantedLifetime};
+use crate::ui::form::Messages;
+use crate::ui::page::{Section, Visit};
+use crate::ui::token_shown::TokenShown;
+
+/// The form of the dialog.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateForm {
+    form: String,
+    name: String,
+    #[serde(default)]
+    expires_in_days: String,
+}
+
+/// The dialog as it is shown.
+pub(super) struct RotateDialog {
+    pub(super) form: String,
+    pub(super) messages: Messages,
+    pub(super) name: String,
+    pub(super) lifetimes: Lifetimes,
+    pub(super) action: String,
+    pub(super) close: String,
+}
+
+/// `GET /settings/tokens/{id}/rotate`
+pub async fn form(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    SignedIn(call): SignedIn,
+    Id(id): Id,
+    Query(way): Query<Way>,
+) -> Result<Response, Error> {
+    let id = TokenId(id);
+    let proposal = forms::propose(&app, &call, id).await?;
+    let name = proposal.name.as_str().to_owned();
+    let dialog = RotateDialog::new(&app, &visit, &proposal, &way, None);
+    let dialog = RotateDialog { form: forms::number(&app)?, name, ..dialog };
+    TokenPage::load(&app, &call, &visit, id, Some(Dialog::Rotate(Box::new(dialog)))).await
+}
+
+impl RotateDialog {
+    /// The dialog without a number and a name. `chosen` is the lifetime that was sent, if any was.
+    fn new(app: &App, visit: &Visit, proposal: &Proposal, way: &Way, chosen: Option<&str>) -> Self {
+        let page = visit.page(Section::Tokens, "");
+        let here = path(proposal.token.id);
+        Self {
+            form: String::new(),
+            messages: Messages::default(),
+            name: String::new(),
+            lifetimes: Lifetimes::as_before(&page, policy(app), proposal.lifetime, chosen),
+            action: format!("{here}/rotate{}", way.query()),
+            close: way.back_or(&here),
+        }
+    }
+}
+
+/// `POST /settings/tokens/{id}/rotate`
+pub async fn rotate(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    SignedIn(call): SignedIn,
+    Id(id): Id,
+    Query(way): Query<Way>,
+    Form(form): Form<RotateForm>,
+) -> Result<Response, Error> {
+    let id = TokenId(id);
+    let days = lifetimes::parse(&form.expires_in_days);
+    let wanted = Succession { name: Some(&form.name), lifetime: WantedLifetime::Days(days) };
+    let old = path(id);
+    let error = match forms::rotate(&app, &call, id, wanted, &form.form).await {
+        Ok(Sent::Made(generated)) => {
+            let page = visit.page(Section::Tokens, "");
+            let mut shown = TokenShown::new(&app, &page, generated, old);
+            shown.succeeds = Some(crate::service::tokens::one(&app, &call, id).await?.name);
+            return TokenPage::load(&app, &call, &visit, id, Some(Dialog::Shown(Box::new(shown)))).await;
+        }
+        Ok(Sent::Before(token)) => {
+            let dialog = Dialog::Before(MadeBefore::new(&token, old));
+            let page = TokenPage::load(&app, &call, &visit, id, Some(dialog)).await?;
+            return Ok((http::StatusCode::CONFLICT, page).into_response());
+        }
+        Err(error) => error,
+    };
+    let status = error.status();
+    // What stands against any rotation is not for a field.
+    let proposal = forms::propose(&app, &call, id).await?;
+    let is_taken = matches!(error, Error::Conflict(_));
+    let mut messages = Messages::of_error(error, "name")?;
+    if is_taken {
+        messages.reword("name", "there is a token with this name already, maybe a revoked or expired one");
+    }
+    if form.expires_in_days.is_empty() {
+        messages.reword("expires_in_days", "choose one of these");
+    }
+    let dialog = RotateDialog::new(&app, &visit, &proposal, &way, Some(&form.expires_in_days));
+    let dialog = RotateDialog { form: form.form, name: form.name, messages, ..dialog };
+    let page = TokenPage::load(&app, &call, &visit, id, Some(Dialog::Rotate(Box::new(dialog)))).await?;
+    Ok((status, page).into_response())
+}
