@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, AssertSqlSafe, Row as _};
 use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::people::fold;
 
 use crate::dialect::Dialect;
 use crate::{Connection, Error};
@@ -66,6 +67,23 @@ impl Statement {
         for value in values {
             self.text(separator).value(value);
             separator = ", ";
+        }
+        self.text(")")
+    }
+
+    /// Adds a condition: one of these columns, whose case is folded, has this text in it, without
+    /// regard to case. Every column has the empty text.
+    pub(crate) fn containing(&mut self, part: &str, columns: &[&str]) -> &mut Self {
+        if part.is_empty() {
+            return self.text("TRUE");
+        }
+        let part = fold(part);
+        let mut separator = "(";
+        for column in columns {
+            // Taking the part out changes a text that has it. LIKE knows wildcards and limits.
+            self.text(separator).text(&format!("replace({column}, ")).value(part.as_str());
+            self.text(&format!(", '') <> {column}"));
+            separator = " OR ";
         }
         self.text(")")
     }

@@ -1,12 +1,14 @@
 //! Tokens as people look at them: a page at a time, narrowed and sorted.
 
+use std::collections::HashMap;
+
 use sqlx::{FromRow as _, Row as _};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::people::fold;
 use tokenhouse_core::token::Status;
 
-use crate::sql::Statement;
+use crate::sql::{BATCH, Statement};
 use crate::tokens::{SELECT, Token};
 use crate::{Connection, Error, Page};
 
@@ -181,4 +183,24 @@ async fn counts(c: &mut Connection, filter: &TokenFilter, now: Timestamp) -> Res
     let row = statement.query().fetch_one(c).await?;
     let (all, expired, revoked): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     Ok(Counts { active: all - expired - revoked, revoked, expired })
+}
+
+/// How many tokens of each of these users are active. Users without any are left out.
+pub async fn active(
+    c: &mut Connection,
+    owners: &[UserId],
+    now: Timestamp,
+) -> Result<HashMap<UserId, i64>, Error> {
+    let mut counts = HashMap::with_capacity(owners.len());
+    for batch in owners.chunks(BATCH) {
+        let mut statement = Statement::new("SELECT owner_id, count(*) FROM tokens WHERE deleted_at IS NULL");
+        statement
+            .text(" AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ")
+            .value(now.micros());
+        statement.text(") AND owner_id IN ").list(batch.iter().map(|id| id.0)).text(" GROUP BY owner_id");
+        for row in statement.query().fetch_all(&mut *c).await? {
+            counts.insert(UserId(row.try_get(0)?), row.try_get(1)?);
+        }
+    }
+    Ok(counts)
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 use tokenhouse_core::clock::Timestamp;
-use tokenhouse_core::id::UserId;
+use tokenhouse_core::id::{TeamId, UserId};
 use tokenhouse_core::index::OwnerState;
 use tokenhouse_core::people::{Name, PUBLIC_TEAM, Role, UserType, fold};
 
@@ -94,10 +94,14 @@ pub struct UserFilter {
     pub user_type: Option<UserType>,
     /// Part of the display name, case ignored, nothing in it is a wildcard.
     pub name_part: Option<String>,
+    /// Part of the display name, the user name or the address, likewise.
+    pub part: Option<String>,
     /// With this role.
     pub role: Option<Role>,
     /// In the team with this name, case ignored.
     pub team: Option<String>,
+    /// Not in this team.
+    pub outside: Option<TeamId>,
     /// Deactivated ones too.
     pub include_deleted: bool,
     /// The order.
@@ -137,10 +141,11 @@ impl UserFilter {
         if let Some(user_type) = self.user_type {
             statement.text(" AND user_type = ").value(user_type.as_str());
         }
-        if let Some(part) = self.name_part.as_deref().filter(|part| !part.is_empty()) {
-            // Taking the part out changes a name that has it. LIKE knows wildcards and limits.
-            let part = fold(part);
-            statement.text(" AND replace(name_folded, ").value(part.as_str()).text(", '') <> name_folded");
+        if let Some(part) = &self.name_part {
+            statement.text(" AND ").containing(part, &["name_folded"]);
+        }
+        if let Some(part) = &self.part {
+            statement.text(" AND ").containing(part, &["name_folded", "user_name_folded", "email_folded"]);
         }
         if let Some(role) = self.role {
             statement.text(" AND role = ").value(role.as_str());
@@ -149,6 +154,10 @@ impl UserFilter {
             statement
                 .text(" AND id IN (SELECT m.user_id FROM team_members m JOIN teams t ON t.id = m.team_id");
             statement.text(" WHERE t.name_folded = ").value(team.as_str()).text(")");
+        }
+        if let Some(team) = self.outside {
+            statement.text(" AND id NOT IN (SELECT user_id FROM team_members WHERE team_id = ").value(team.0);
+            statement.text(")");
         }
         if !self.include_deleted {
             statement.text(" AND deleted_at IS NULL");

@@ -44,7 +44,7 @@ impl<T: DeserializeOwned> OptionalFromRequest<Arc<App>> for Json<T> {
     }
 }
 
-/// A body as HTML forms send it.
+/// A body as HTML forms send it. What may be chosen more than once is a list.
 #[derive(Debug)]
 pub struct Form<T>(pub T);
 
@@ -53,7 +53,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Form<T> {
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Error> {
         let bytes = read(request, "application/x-www-form-urlencoded").await?;
-        serde_urlencoded::from_bytes(&bytes)
+        serde_html_form::from_bytes(&bytes)
             .map(Self)
             .map_err(|error| Error::BadRequest(format!("the form is wrong: {error}")))
     }

@@ -197,8 +197,10 @@ impl From<UsersQuery> for UserFilter {
         Self {
             user_type: query.user_type,
             name_part: query.name,
+            part: None,
             role: query.role,
             team: query.team,
+            outside: None,
             include_deleted: query.include_deleted,
             sort: match query.sort {
                 Sort::Name => UserSort::Name,

@@ -31,7 +31,8 @@ pub(super) async fn create(context: Context, wanted: CreateAdmin) -> Result<Exit
     let (Created { user, invite_url }, bearer_token) = match &wanted.token {
         None => (users::create(&app, &call, person).await.map_err(in_words)?, None),
         Some(name) => {
-            let token = FirstToken { name, expires_in_days: wanted.expires_in_days };
+            let token =
+                FirstToken { name, expires_in_days: wanted.expires_in_days, scim_endpoints_only: false };
             let both = users::create_with_token(&app, &call, person, token).await.map_err(in_words)?;
             (both.0, Some(both.1.bearer_token))
         }

@@ -2,6 +2,7 @@
 //! command line and the demo all come through here; none of them touches the store.
 
 pub mod passwords;
+pub mod profile;
 pub mod sessions;
 pub mod teams;
 pub mod tokens;

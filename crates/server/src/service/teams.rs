@@ -81,6 +81,21 @@ pub async fn one(app: &App, id: TeamId) -> Result<(Team, Vec<Member>), Error> {
     Ok((team, members))
 }
 
+/// One team, without its members: there may be very many.
+pub async fn alone(app: &App, id: TeamId) -> Result<Team, Error> {
+    existing(&mut *app.store.read().await?, id).await
+}
+
+/// One team that can be changed.
+///
+/// # Errors
+/// [`Error::Conflict`] for `Public`.
+pub async fn changeable(app: &App, id: TeamId) -> Result<Team, Error> {
+    let team = alone(app, id).await?;
+    not_public(&team)?;
+    Ok(team)
+}
+
 /// A page of teams by name.
 pub async fn page(app: &App, window: (i64, i64)) -> Result<Page<Team>, Error> {
     let (limit, offset) = window;
@@ -145,6 +160,48 @@ async fn move_members(
     teams::remove_members(writer, id, &left).await?;
     teams::add_members(writer, id, &joined).await?;
     Ok((left, joined))
+}
+
+/// Takes a user into a team; acts on their tokens at once. Idempotent.
+pub async fn add_member(app: &App, call: &Call, id: TeamId, user: UserId) -> Result<(), Error> {
+    let (mut writer, team, is_member) = membership(app, call, id, user).await?;
+    if is_member {
+        return Ok(());
+    }
+    teams::add_members(&mut writer, id, &[user]).await?;
+    record_members(app, call, writer, &team, [&[], &[user]]).await
+}
+
+/// Takes a user out of a team; acts on their tokens at once. Idempotent.
+pub async fn remove_member(app: &App, call: &Call, id: TeamId, user: UserId) -> Result<(), Error> {
+    let (mut writer, team, is_member) = membership(app, call, id, user).await?;
+    if !is_member {
+        return Ok(());
+    }
+    teams::remove_members(&mut writer, id, &[user]).await?;
+    record_members(app, call, writer, &team, [&[user], &[]]).await
+}
+
+/// A transaction in which a membership can be changed, and whether there is one.
+async fn membership(app: &App, call: &Call, id: TeamId, user: UserId) -> Result<(Writer, Team, bool), Error> {
+    let mut writer = app.begin(call).await?;
+    let team = existing(&mut writer, id).await?;
+    not_public(&team)?;
+    let is_member = super::users::existing(&mut writer, user).await?.teams.contains(&team.name);
+    Ok((writer, team, is_member))
+}
+
+/// Records who left and who joined.
+async fn record_members(
+    app: &App,
+    call: &Call,
+    mut writer: Writer,
+    team: &Team,
+    [left, joined]: [&[UserId]; 2],
+) -> Result<(), Error> {
+    let changes = Changes::default().note("members", left, joined);
+    writer.record(call.draft(Action::TeamUpdated, team.id.0, &team.name, changes.0)).await?;
+    app.commit(writer).await
 }
 
 /// Deletes a team. Its members lose it at once.

@@ -78,6 +78,8 @@ pub struct FirstToken<'a> {
     pub name: &'a str,
     /// Its lifetime; `None` is never.
     pub expires_in_days: Option<i64>,
+    /// For the SCIM endpoints only.
+    pub scim_endpoints_only: bool,
 }
 
 /// Makes the first token of an account that was made in the same transaction.
@@ -88,6 +90,7 @@ pub(super) async fn generate_first(
     owner: users::User,
     wanted: FirstToken<'_>,
 ) -> Result<Generated, Error> {
+    may_provision(call, wanted.scim_endpoints_only)?;
     let mut fields = Fields::default();
     let name = fields.check("token", Name::parse(wanted.name));
     let lifetime = fields.check("expires_in_days", policy(app).check(wanted.expires_in_days));
@@ -95,8 +98,8 @@ pub(super) async fn generate_first(
     let (Some(name), Some(lifetime)) = (name, lifetime) else {
         return Err(Error::internal("a field was wrong, but not noted"));
     };
-    insert(app, call, writer, Plan { owner, name, lifetime, scim_only: false, rotates: None, form: None })
-        .await
+    let scim_only = wanted.scim_endpoints_only;
+    insert(app, call, writer, Plan { owner, name, lifetime, scim_only, rotates: None, form: None }).await
 }
 
 /// How long new tokens may live.
@@ -115,7 +118,11 @@ fn may_generate(call: &Call, wanted: &Wanted<'_>) -> Result<(), Error> {
                 .into(),
         ));
     }
-    if wanted.scim_endpoints_only && !caller.has(Permission::Provision) {
+    may_provision(call, wanted.scim_endpoints_only)
+}
+
+fn may_provision(call: &Call, scim_only: bool) -> Result<(), Error> {
+    if scim_only && !call.caller.has(Permission::Provision) {
         return Err(Error::Forbidden("only Admins make SCIM tokens".into()));
     }
     Ok(())
@@ -221,7 +228,7 @@ pub async fn one(app: &App, call: &Call, id: TokenId) -> Result<Token, Error> {
 }
 
 /// The newest use, whether it has been written yet or not.
-fn with_latest_use(app: &App, token: &mut Token) {
+pub(super) fn with_latest_use(app: &App, token: &mut Token) {
     if let Some(used) = app.usage.latest(token.id) {
         token.last_used_at = Some(used.at);
         token.last_used_ip = Some(used.ip.to_string());

@@ -6,7 +6,7 @@ use tokenhouse_core::id::{TeamId, UserId};
 use tokenhouse_core::people::{self, Invalid, Name, Role, UserType};
 use tokenhouse_core::policy::{Access, Permission};
 use tokenhouse_store::users::{self, NewUser, User, UserFilter, UserUpdate};
-use tokenhouse_store::{Page, Writer, invitations, sessions, teams};
+use tokenhouse_store::{Connection, Page, Writer, invitations, sessions, teams};
 
 use super::tokens::{self, FirstToken, Generated};
 use super::{Changes, require};
@@ -15,7 +15,7 @@ use crate::auth::guard::Call;
 use crate::error::{Error, Fields};
 
 /// How long an invitation can be used, in days.
-const INVITATION_DAYS: i64 = 7;
+pub const INVITATION_DAYS: i64 = 7;
 
 /// The most characters in a purpose.
 const PURPOSE_LIMIT: usize = 2_000;
@@ -70,6 +70,13 @@ pub async fn create_with_token(
     let generated = tokens::generate_first(app, call, &mut writer, created.user.clone(), token).await?;
     app.commit(writer).await?;
     Ok((created, generated))
+}
+
+/// Whether a service user could be made like this, as far as that can be told before it is made.
+/// Changes nothing.
+pub async fn rehearse(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<User, Error> {
+    let mut writer = app.begin(call).await?;
+    insert(app, call, &mut writer, wanted, Fields::default()).await
 }
 
 async fn insert_and_invite(
@@ -204,6 +211,17 @@ async fn invite(app: &App, writer: &mut Writer, user: UserId) -> Result<String, 
     Ok(format!("{}/invite/{code}", app.config.server.public_url))
 }
 
+/// Whether a link to choose a password can be made for this account.
+pub fn may_be_invited(user: &User) -> Result<(), Error> {
+    if user.user_type == UserType::Service {
+        return Err(Error::Conflict("a service user has no password".into()));
+    }
+    if user.deleted_at.is_some() {
+        return Err(Error::Conflict("this person is deactivated; reactivate them first".into()));
+    }
+    Ok(())
+}
+
 /// A new one-time link for a person to choose a password, if they lost theirs or the link. Links from
 /// before are dead. The present password works until the new link is used; then all sessions end.
 pub async fn invite_again(app: &App, call: &Call, id: UserId) -> Result<String, Error> {
@@ -212,12 +230,7 @@ pub async fn invite_again(app: &App, call: &Call, id: UserId) -> Result<String, 
     require(access, forbidden, forbidden)?;
     let mut writer = app.begin(call).await?;
     let user = existing(&mut writer, id).await?;
-    if user.user_type == UserType::Service {
-        return Err(Error::Conflict("a service user has no password".into()));
-    }
-    if user.deleted_at.is_some() {
-        return Err(Error::Conflict("this person is deactivated; reactivate them first".into()));
-    }
+    may_be_invited(&user)?;
     invitations::use_up(&mut writer, id).await?;
     let url = invite(app, &mut writer, id).await?;
     writer.record(call.draft(Action::UserInvited, id.0, &user.name, Changes::default().0)).await?;
@@ -225,7 +238,7 @@ pub async fn invite_again(app: &App, call: &Call, id: UserId) -> Result<String, 
     Ok(url)
 }
 
-async fn existing(connection: &mut tokenhouse_store::Connection, id: UserId) -> Result<User, Error> {
+pub(super) async fn existing(connection: &mut Connection, id: UserId) -> Result<User, Error> {
     users::find(connection, id).await?.ok_or_else(|| Error::NotFound("there is no such user".into()))
 }
 
@@ -303,10 +316,10 @@ pub async fn update(app: &App, call: &Call, id: UserId, update: Update<'_>) -> R
 }
 
 /// The last active human Admin can't be demoted or deactivated: nobody could undo it.
-async fn keep_an_admin(writer: &mut Writer, user: &User) -> Result<(), Error> {
+pub(super) async fn keep_an_admin(connection: &mut Connection, user: &User) -> Result<(), Error> {
     let is_active_admin =
         user.user_type == UserType::Human && user.role == Role::Admin && user.deleted_at.is_none();
-    if is_active_admin && users::active_human_admins(writer).await? <= 1 {
+    if is_active_admin && users::active_human_admins(connection).await? <= 1 {
         return Err(Error::Conflict(
             "this is the last active Admin; make somebody else an Admin first".into(),
         ));

@@ -1,5 +1,7 @@
 //! What a form that comes back says at its fields.
 
+use http::StatusCode;
+
 use crate::error::{Error, FieldError};
 
 /// The messages at the fields of a form; none at first.
@@ -32,6 +34,11 @@ impl Messages {
     /// Whether this field is the first that is wrong: it gets the focus.
     pub fn is_first(&self, field: &str) -> bool {
         self.0.first().is_some_and(|error| error.field == field)
+    }
+
+    /// The status of the page with the form: 422 if anything is wrong.
+    pub const fn status(&self) -> StatusCode {
+        if self.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }
     }
 
     /// Whether anything is wrong.

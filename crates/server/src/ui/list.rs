@@ -83,6 +83,11 @@ impl Listing {
         }
     }
 
+    /// How many there are on all pages.
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+
     /// The page before, if there is one.
     pub fn previous(&self) -> Option<String> {
         let last = self.total.div_ceil(self.size).max(1);

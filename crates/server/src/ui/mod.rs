@@ -10,6 +10,7 @@ pub mod invitation;
 pub mod list;
 pub mod moment;
 pub mod page;
+pub mod people;
 pub mod protection;
 pub mod sign_in;
 pub mod text;
@@ -94,6 +95,35 @@ pub fn pages() -> Vec<Route> {
         change("/settings/account/password", post(account::change_password)),
         change("/settings/account/sessions/{id}/end", post(account::end_session)),
         change("/settings/account/sign-out-everywhere", post(account::sign_out_everywhere)),
+        // Managers and Admins.
+        show("/settings/people/users", get(people::users::list)),
+        show("/settings/people/users/{id}", get(people::user::one)),
+        show("/settings/people/teams", get(people::teams::list)),
+        show("/settings/people/teams/{id}", get(people::team::one)),
+        // Admins.
+        show("/settings/people/users/add-service-user", get(people::add_service::ask)),
+        change("/settings/people/users/add-service-user", post(people::add_service::add)),
+        show("/settings/people/users/add-person", get(people::add_person::ask)),
+        change("/settings/people/users/add-person", post(people::add_person::add)),
+        show("/settings/people/users/{id}/edit", get(people::edit::ask)),
+        change("/settings/people/users/{id}/edit", post(people::edit::save)),
+        show("/settings/people/users/{id}/deactivate", get(people::account::ask_to_deactivate)),
+        change("/settings/people/users/{id}/deactivate", post(people::account::deactivate)),
+        show("/settings/people/users/{id}/reactivate", get(people::account::ask_to_reactivate)),
+        change("/settings/people/users/{id}/reactivate", post(people::account::reactivate)),
+        show("/settings/people/users/{id}/revoke-tokens", get(people::account::ask_to_revoke_tokens)),
+        change("/settings/people/users/{id}/revoke-tokens", post(people::account::revoke_tokens)),
+        show("/settings/people/users/{id}/invite", get(people::account::ask_to_invite)),
+        change("/settings/people/users/{id}/invite", post(people::account::invite)),
+        show("/settings/people/teams/add", get(people::teams::ask)),
+        change("/settings/people/teams/add", post(people::teams::add)),
+        show("/settings/people/teams/{id}/edit", get(people::team::ask_to_edit)),
+        change("/settings/people/teams/{id}/edit", post(people::team::edit)),
+        show("/settings/people/teams/{id}/delete", get(people::team::ask_to_delete)),
+        change("/settings/people/teams/{id}/delete", post(people::team::delete)),
+        show("/settings/people/teams/{id}/add-member", get(people::members::find)),
+        change("/settings/people/teams/{id}/add-member", post(people::members::add)),
+        change("/settings/people/teams/{id}/remove-member", post(people::members::remove)),
     ]
 }
 

@@ -37,12 +37,16 @@ pub fn initials(name: &str) -> String {
     }
 }
 
+/// The text with a capital at its start.
+pub fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
+}
+
 /// The message of an error as a sentence: they begin small and end without a stop.
 pub fn sentence(message: &str) -> String {
-    let mut letters = message.chars();
-    let Some(first) = letters.next() else { return String::new() };
-    let stop = if message.ends_with(['.', '!', '?', '…']) { "" } else { "." };
-    format!("{}{}{stop}", first.to_uppercase(), letters.as_str())
+    let stop = if message.is_empty() || message.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    format!("{}{stop}", capitalized(message))
 }
 
 #[cfg(test)]

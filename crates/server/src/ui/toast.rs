@@ -50,6 +50,26 @@ happenings! {
     PasswordChanged "password-changed" "Your password has been changed, and your other sessions have ended",
     /// One of the viewer's sessions is over.
     SessionEnded "session-ended" "The session has ended",
+    /// A service user was made.
+    ServiceUserCreated "service-user-created" "The service user has been created",
+    /// An account's name, role, teams, purpose or owner changed.
+    UserUpdated "user-updated" "The changes have been saved",
+    /// An account was deactivated.
+    UserDeactivated "user-deactivated" "The account has been deactivated",
+    /// A deactivation was undone.
+    UserReactivated "user-reactivated" "The account has been reactivated",
+    /// All tokens of a service user were revoked.
+    AllTokensRevoked "all-tokens-revoked" "All its tokens have been revoked",
+    /// A team was made.
+    TeamCreated "team-created" "The team has been created",
+    /// A team's name or description changed.
+    TeamUpdated "team-updated" "The team has been changed",
+    /// A team is gone.
+    TeamDeleted "team-deleted" "The team has been deleted",
+    /// Somebody was taken into a team.
+    MemberAdded "member-added" "Added to the team",
+    /// Somebody was taken out of a team.
+    MemberRemoved "member-removed" "Removed from the team",
 }
 
 /// A toast: what happened, and to what.
@@ -79,6 +99,9 @@ impl Toast {
         match (self.happening, self.id) {
             (Happening::TokenRevoked, Some(id)) => {
                 Some((format!("/settings/tokens/{id}/restore"), "Restore"))
+            }
+            (Happening::UserDeactivated, Some(id)) => {
+                Some((format!("/settings/people/users/{id}/reactivate"), "Reactivate"))
             }
             _ => None,
         }

@@ -40,11 +40,13 @@ mod oauth;
 mod openapi;
 mod pages;
 mod people;
+mod people_pages;
 mod permissions;
 mod promises;
 mod sessions;
 mod sign_in;
 mod statements;
+mod team_pages;
 mod teams;
 
 /// Makes a personal token.

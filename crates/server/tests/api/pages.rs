@@ -21,6 +21,15 @@ type Row = (&'static str, &'static str, Fields, [u16; 6]);
 
 const CHOSEN: Fields = &[("password", PASSWORD)];
 
+/// For Managers and Admins.
+const MANAGERS_200: [u16; 6] = [401, 401, 401, 403, 200, 200];
+const MANAGERS_404: [u16; 6] = [401, 401, 401, 403, 404, 404];
+
+/// For Admins, who get this status.
+const fn admins(status: u16) -> [u16; 6] {
+    [401, 401, 401, 403, 403, status]
+}
+
 /// Every page there is.
 const TABLE: &[Row] = &[
     ("GET", "/", &[], [200; 6]),
@@ -41,6 +50,43 @@ const TABLE: &[Row] = &[
         [401, 401, 401, 303, 303, 303],
     ),
     ("POST", "/settings/account/sessions/{id}/end", &[], [401, 401, 401, 404, 404, 404]),
+    ("GET", "/settings/people/users", &[], MANAGERS_200),
+    ("GET", "/settings/people/users/{id}", &[], MANAGERS_404),
+    ("GET", "/settings/people/teams", &[], MANAGERS_200),
+    ("GET", "/settings/people/teams/{id}", &[], MANAGERS_404),
+    ("GET", "/settings/people/users/add-service-user", &[], admins(200)),
+    (
+        "POST",
+        "/settings/people/users/add-service-user",
+        &[("name", "CI"), ("role", "Member"), ("purpose", ""), ("owner", ""), ("then", "finish")],
+        admins(303),
+    ),
+    ("GET", "/settings/people/users/add-person", &[], admins(200)),
+    (
+        "POST",
+        "/settings/people/users/add-person",
+        &[("name", "Eve"), ("email", "eve@example.com"), ("role", "Member")],
+        admins(200),
+    ),
+    ("GET", "/settings/people/users/{id}/edit", &[], admins(404)),
+    ("POST", "/settings/people/users/{id}/edit", &[("name", "Eve"), ("role", "Member")], admins(404)),
+    ("GET", "/settings/people/users/{id}/deactivate", &[], admins(404)),
+    ("POST", "/settings/people/users/{id}/deactivate", &[], admins(404)),
+    ("GET", "/settings/people/users/{id}/reactivate", &[], admins(404)),
+    ("POST", "/settings/people/users/{id}/reactivate", &[], admins(404)),
+    ("GET", "/settings/people/users/{id}/revoke-tokens", &[], admins(404)),
+    ("POST", "/settings/people/users/{id}/revoke-tokens", &[], admins(404)),
+    ("GET", "/settings/people/users/{id}/invite", &[], admins(404)),
+    ("POST", "/settings/people/users/{id}/invite", &[], admins(404)),
+    ("GET", "/settings/people/teams/add", &[], admins(200)),
+    ("POST", "/settings/people/teams/add", &[("name", "Data"), ("description", "")], admins(303)),
+    ("GET", "/settings/people/teams/{id}/edit", &[], admins(404)),
+    ("POST", "/settings/people/teams/{id}/edit", &[("name", "Data"), ("description", "")], admins(404)),
+    ("GET", "/settings/people/teams/{id}/delete", &[], admins(404)),
+    ("POST", "/settings/people/teams/{id}/delete", &[], admins(404)),
+    ("GET", "/settings/people/teams/{id}/add-member", &[], admins(404)),
+    ("POST", "/settings/people/teams/{id}/add-member", &[("user", "1")], admins(404)),
+    ("POST", "/settings/people/teams/{id}/remove-member", &[("user", "1")], admins(404)),
 ];
 
 #[test]

@@ -2,7 +2,7 @@
 
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::token::Status;
-use tokenhouse_store::token_lists::{Counts, TokenFilter, TokenSort, Whose, count, page};
+use tokenhouse_store::token_lists::{Counts, TokenFilter, TokenSort, Whose, active, count, page};
 use tokenhouse_store::tokens::NewToken;
 use tokenhouse_store::{tokens, usage, users};
 
@@ -14,6 +14,7 @@ on_both!(
     tokens_are_sorted_by_what_is_asked_for,
     a_part_of_the_name_or_of_the_owners_narrows,
     pages_follow_one_another,
+    active_tokens_are_counted_by_owner,
 );
 
 fn all(whose: Whose) -> TokenFilter {
@@ -129,4 +130,19 @@ async fn pages_follow_one_another(s: Setting) {
         seen.extend(part.items.iter().map(|token| token.id));
     }
     assert_eq!(seen, made);
+}
+
+async fn active_tokens_are_counted_by_owner(s: Setting) {
+    let (ada, bob, ci) = (s.human("ada").await, s.human("bob").await, s.service("ci").await);
+    named(&s, ada, "a", 1, None).await;
+    named(&s, ada, "b", 2, Some(0)).await;
+    let revoked = named(&s, ada, "c", 3, Some(1)).await;
+    let gone = named(&s, ada, "d", 4, None).await;
+    named(&s, ci, "e", 5, Some(1)).await;
+    named(&s, ci, "f", 6, None).await;
+    s.write(async |w| tokens::set_revoked(w, revoked, Some(NOW)).await).await;
+    s.write(async |w| tokens::mark_deleted(w, gone).await).await;
+    let counted = active(&mut *s.read().await, &[ada, bob, ci], NOW).await.unwrap();
+    assert_eq!((counted.get(&ada), counted.get(&bob), counted.get(&ci)), (Some(&1), None, Some(&2)));
+    assert_eq!(active(&mut *s.read().await, &[bob], NOW).await.unwrap().len(), 0);
 }

@@ -14,6 +14,8 @@ on_both!(
     what_can_be_changed_is_replaced,
     a_page_holds_what_the_filter_asks_for,
     nothing_in_a_name_part_is_a_wildcard,
+    a_part_of_name_user_name_or_address_narrows,
+    those_outside_of_a_team_are_found,
     pages_are_sorted_the_same_everywhere,
     pages_follow_each_other_without_overlap,
     a_removed_user_is_absent,
@@ -204,6 +206,39 @@ async fn nothing_in_a_name_part_is_a_wildcard(s: Setting) {
     }
     let long = UserFilter { name_part: Some("x".repeat(100_000)), ..UserFilter::default() };
     assert_eq!(names(&s, long).await, [""; 0]);
+}
+
+async fn a_part_of_name_user_name_or_address_narrows(s: Setting) {
+    for (number, (display, user_name, email)) in [
+        ("Zoë Ämter", "one", "first@example.com"),
+        ("Second", "ZOË", "second@example.com"),
+        ("Third", "three", "zoë@example.org"),
+        ("Fourth", "four", "fourth@example.com"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (user_id, name) = (format!("local|{number}"), name(display));
+        let new = NewUser { user_name, email, ..user(&user_id, &name) };
+        s.write(async |w| users::insert(w, &new).await).await;
+    }
+    let part = |part: &str| UserFilter { part: Some(part.into()), ..UserFilter::default() };
+    assert_eq!(names(&s, part("zoë")).await, ["Second", "Third", "Zoë Ämter"]);
+    assert_eq!(names(&s, part("EXAMPLE.ORG")).await, ["Third"]);
+    assert_eq!(names(&s, part("")).await.len(), 4);
+    for wildcard in ["%", "_", "*", "'", "\\"] {
+        assert_eq!(names(&s, part(wildcard)).await, [""; 0], "{wildcard}");
+    }
+}
+
+async fn those_outside_of_a_team_are_found(s: Setting) {
+    let (ada, bob) = (s.human("ada").await, s.human("bob").await);
+    let team = s.write(async |w| teams::insert(w, &name("Data"), None).await).await;
+    let other = s.write(async |w| teams::insert(w, &name("Other"), None).await).await;
+    s.write(async |w| teams::add_members(w, team, &[ada]).await).await;
+    s.write(async |w| teams::add_members(w, other, &[bob]).await).await;
+    let outside = UserFilter { outside: Some(team), ..UserFilter::default() };
+    assert_eq!(names(&s, outside).await, ["bob"]);
 }
 
 async fn pages_are_sorted_the_same_everywhere(s: Setting) {

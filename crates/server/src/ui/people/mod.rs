@@ -1,0 +1,89 @@
+//! People: users, service users and teams.
+
+pub mod account;
+mod activity;
+pub mod add_person;
+pub mod add_service;
+pub mod edit;
+pub mod members;
+pub mod team;
+pub mod teams;
+pub mod user;
+pub mod users;
+
+use std::sync::Arc;
+
+use tokenhouse_core::people::PUBLIC_TEAM;
+use tokenhouse_store::users::UserFilter;
+
+use crate::api::PageQuery;
+use crate::app::App;
+use crate::error::Error;
+use crate::service;
+
+/// Where users are listed.
+const USERS: &str = "/settings/people/users";
+
+/// Where teams are listed.
+const TEAMS: &str = "/settings/people/teams";
+
+/// The most teams that a form offers.
+const MOST_TEAMS: i64 = 100;
+
+/// Where a user is shown.
+fn user_path(id: impl std::fmt::Display) -> String {
+    format!("{USERS}/{id}")
+}
+
+/// Where a team is shown.
+fn team_path(id: impl std::fmt::Display) -> String {
+    format!("{TEAMS}/{id}")
+}
+
+/// A number as lists count: none is negative.
+fn counted(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+/// What a list needs to know of the page of it that was asked for.
+fn place(query: &PageQuery) -> (u64, u64) {
+    (counted(query.page), counted(query.size))
+}
+
+/// How many there are of each, for the tabs.
+struct Tabs {
+    users: u64,
+    teams: u64,
+}
+
+impl Tabs {
+    async fn count(app: &Arc<App>) -> Result<Self, Error> {
+        let users = service::users::page(app, &UserFilter::default(), (1, 0)).await?.total;
+        let teams = service::teams::page(app, (1, 0)).await?.total;
+        Ok(Self { users: counted(users), teams: counted(teams) })
+    }
+}
+
+/// The teams that a form offers.
+#[derive(Debug, Default)]
+struct TeamChoice {
+    /// Name, and whether it is chosen.
+    teams: Vec<(String, bool)>,
+    /// Whether there are more than can be offered.
+    is_cut: bool,
+}
+
+impl TeamChoice {
+    /// All but `Public`, as far as a form can hold them; those that are chosen in any case.
+    async fn offer(app: &Arc<App>, chosen: &[String]) -> Result<Self, Error> {
+        let page = service::teams::page(app, (MOST_TEAMS, 0)).await?;
+        let is_cut = page.total > MOST_TEAMS;
+        let others = chosen.iter().filter(|name| !page.items.iter().any(|team| team.name == **name));
+        let names = page.items.iter().map(|team| &team.name).chain(others);
+        let teams = names
+            .filter(|name| *name != PUBLIC_TEAM)
+            .map(|name| (name.clone(), chosen.contains(name)))
+            .collect();
+        Ok(Self { teams, is_cut })
+    }
+}

@@ -1,0 +1,201 @@
+//! `/settings/people/users/{id}`: one person or service user.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use tokenhouse_core::id::UserId;
+use tokenhouse_core::people::{PUBLIC_TEAM, UserType};
+use tokenhouse_core::policy::Permission;
+use tokenhouse_core::token::Status;
+use tokenhouse_store::users::User;
+
+use super::account::Invitation;
+use super::activity::Deed;
+use super::edit::Edit;
+use super::{USERS, counted, place, user_path};
+use crate::api::PageQuery;
+use crate::api::body::{Id, Query};
+use crate::app::App;
+use crate::auth::guard::Call;
+use crate::auth::session::SeesPeople;
+use crate::error::Error;
+use crate::service::profile::{self, Consequences};
+use crate::service::{tokens, users};
+use crate::ui::list::Listing;
+use crate::ui::moment::Moment;
+use crate::ui::page::{Page, Rendered, Section, Visit};
+use crate::ui::token_shown::TokenShown;
+
+/// How many tokens are listed at a time.
+const TOKENS: i64 = 20;
+
+/// How much of what somebody did is told.
+const DEEDS: i64 = 20;
+
+/// A dialog over the page.
+pub(super) enum Dialog {
+    Edit(Edit),
+    Deactivate(Consequences),
+    Reactivate(Consequences),
+    RevokeTokens(Consequences),
+    Invite,
+    Invited(Invitation),
+    Token(TokenShown),
+}
+
+struct Token {
+    id: i64,
+    name: String,
+    state: &'static str,
+    word: &'static str,
+    scim: bool,
+    expires: Option<Moment>,
+    last_use: Option<(Moment, String)>,
+}
+
+/// What only Admins see.
+struct Inside {
+    /// Of a service user: its tokens.
+    tokens: Option<(Listing, Vec<Token>)>,
+    deeds: Vec<Deed>,
+    all_deeds: u64,
+}
+
+#[derive(Template)]
+#[template(path = "people_user.html")]
+struct UserPage {
+    page: Page,
+    path: String,
+    is_service: bool,
+    is_viewer: bool,
+    created: Moment,
+    /// Who made the account: name and path.
+    creator: Option<(String, String)>,
+    last_login: Option<Moment>,
+    deactivated: Option<Moment>,
+    /// Teams with the list of those who are in them.
+    teams: Vec<(String, String)>,
+    inside: Option<Inside>,
+    dialog: Option<Dialog>,
+    user: User,
+}
+
+/// The page.
+pub async fn one(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    SeesPeople(call): SeesPeople,
+    Id(id): Id,
+    Query(window): Query<PageQuery>,
+) -> Result<Response, Error> {
+    let user = users::one(&app, &call, UserId(id)).await?;
+    render(&app, &visit, &call, user, PageQuery { size: TOKENS, ..window }, None).await
+}
+
+/// The page with a dialog over it.
+pub(super) async fn behind(
+    app: &Arc<App>,
+    visit: &Visit,
+    call: &Call,
+    user: User,
+    dialog: Dialog,
+) -> Result<Response, Error> {
+    render(app, visit, call, user, PageQuery { page: 1, size: TOKENS }, Some(dialog)).await
+}
+
+/// The page of a service user whose first token is shown, for this once.
+pub(super) async fn with_new_token(
+    app: &Arc<App>,
+    visit: &Visit,
+    call: &Call,
+    user: User,
+    generated: tokens::Generated,
+) -> Result<Response, Error> {
+    let page = visit.page(Section::People, "Token generated");
+    let shown = TokenShown::new(app, &page, generated, user_path(user.id));
+    behind(app, visit, call, user, Dialog::Token(shown)).await
+}
+
+async fn render(
+    app: &Arc<App>,
+    visit: &Visit,
+    call: &Call,
+    user: User,
+    window: PageQuery,
+    dialog: Option<Dialog>,
+) -> Result<Response, Error> {
+    let page = visit.page(Section::People, &*user.name).below("People", USERS);
+    let creator = match user.created_by {
+        Some(id) => users::one(app, call, id).await.ok().map(|creator| (creator.name, user_path(id))),
+        None => None,
+    };
+    let inside = if call.caller.has(Permission::ManagePeople) {
+        Some(inside(app, call, &page, &user, &window).await?)
+    } else {
+        None
+    };
+    let whole = UserPage {
+        path: user_path(user.id),
+        is_service: user.user_type == UserType::Service,
+        is_viewer: user.id == call.caller.id,
+        created: page.moment(user.created_at),
+        creator,
+        last_login: user.last_login.map(|at| page.moment(at)),
+        deactivated: user.deleted_at.map(|at| page.moment(at)),
+        teams: user.teams.iter().map(|team| (team.clone(), members_path(team))).collect(),
+        inside,
+        dialog,
+        page,
+        user,
+    };
+    Ok(Rendered(whole).into_response())
+}
+
+/// The list of those who are in a team.
+fn members_path(team: &str) -> String {
+    if team == PUBLIC_TEAM {
+        return USERS.to_owned();
+    }
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("team", team).finish();
+    format!("{USERS}?{query}")
+}
+
+async fn inside(
+    app: &Arc<App>,
+    call: &Call,
+    page: &Page,
+    user: &User,
+    window: &PageQuery,
+) -> Result<Inside, Error> {
+    let tokens = match user.user_type {
+        UserType::Human => None,
+        UserType::Service => {
+            let found = profile::tokens(app, call, user.id, window.window()?).await?;
+            let listing = Listing::new(page, ("created", true), place(window), counted(found.total));
+            Some((listing, found.items.into_iter().map(|token| shown(app, page, token)).collect()))
+        }
+    };
+    let done = profile::activity(app, call, user.id, DEEDS).await?;
+    let deed =
+        |stored: &tokenhouse_store::audit::StoredRecord| Deed::of(page, &stored.record, user, call.caller.id);
+    Ok(Inside { tokens, deeds: done.items.iter().map(deed).collect(), all_deeds: counted(done.total) })
+}
+
+fn shown(app: &App, page: &Page, token: tokenhouse_store::tokens::Token) -> Token {
+    let (state, word) = match tokens::status(&token, app.clock.now()) {
+        Status::Active => ("active", "Active"),
+        Status::Revoked => ("revoked", "Revoked"),
+        Status::Expired => ("expired", "Expired"),
+    };
+    Token {
+        id: token.id.0,
+        state,
+        word,
+        scim: token.scim_only,
+        expires: token.expires_at.map(|at| page.moment(at)),
+        last_use: token.last_used_at.map(|at| (page.moment(at), token.last_used_ip.unwrap_or_default())),
+        name: token.name,
+    }
+}

@@ -1,0 +1,464 @@
+//! The pages of people and service users.
+
+use regex::Regex;
+use serde_json::json;
+use tokenhouse::auth::guard::Call;
+use tokenhouse::service::users::{self, Wanted};
+use tokenhouse_core::people::{Role, UserType};
+use tokenhouse_testkit::client::{Answer, Client};
+use tokenhouse_testkit::server::{Account, Bearer, PASSWORD, PUBLIC_URL, TestServer};
+
+use super::{head, is_accepted};
+
+const USERS: &str = "/settings/people/users";
+const ADD_SERVICE: &str = "/settings/people/users/add-service-user";
+const ADD_PERSON: &str = "/settings/people/users/add-person";
+
+/// Names that break pages which are built without care, as they stand in HTML.
+pub(crate) const HOSTILE: [(&str, &str); 3] = [
+    ("<script>alert(1)</script>", "&#60;script&#62;alert(1)&#60;/script&#62;"),
+    ("\"><img src=x onerror='a'>", "&#34;&#62;&#60;img src=x onerror=&#39;a&#39;&#62;"),
+    ("\u{202e}مفتاح\u{202c} 🚀", "<bdi>\u{202e}مفتاح\u{202c} 🚀</bdi>"),
+];
+
+/// The message at a control, which is marked as wrong unless it is a group of choices.
+#[track_caller]
+pub(crate) fn message_at(answer: &Answer, id: &str) -> String {
+    let html = answer.text();
+    let message = Regex::new(&format!(r#"id="{id}-error">.*?<span>(.*?)</span>"#)).unwrap();
+    let is_control = Regex::new(&format!(r#"<(?:input|textarea)[^>]* id="{id}""#)).unwrap().is_match(&html);
+    if is_control {
+        assert!(html.contains(&format!(r#"aria-describedby="{id}-error"#)), "{answer}");
+    }
+    let found = message.captures(&html).unwrap_or_else(|| panic!("no message at {id}: {answer}"));
+    found[1].to_owned()
+}
+
+#[track_caller]
+pub(crate) fn shows(answer: &Answer, texts: &[&str]) {
+    let html = answer.text();
+    for text in texts {
+        assert!(html.contains(text), "{text} is missing: {answer}");
+    }
+}
+
+#[track_caller]
+pub(crate) fn hides(answer: &Answer, texts: &[&str]) {
+    let html = answer.text();
+    for text in texts {
+        assert!(!html.contains(text), "{text} is shown: {answer}");
+    }
+}
+
+/// The names in a list, in order.
+pub(crate) fn names(answer: &Answer) -> Vec<String> {
+    let name = Regex::new(r#"<a class="name"[^>]*><bdi>(.*?)</bdi>"#).unwrap();
+    name.captures_iter(&answer.expect(200).text()).map(|found| found[1].to_owned()).collect()
+}
+
+/// The secret that a page shows.
+#[track_caller]
+fn secret(answer: &Answer) -> String {
+    let html = answer.expect(200).text();
+    let secret = Regex::new(r#"<code class="code secret"[^>]*>([^<]+)</code>"#).unwrap();
+    let found: Vec<_> = secret.captures_iter(&html).map(|found| found[1].to_owned()).collect();
+    assert_eq!(found.len(), 1, "{answer}");
+    assert_eq!(html.matches(&*found[0]).count(), 1, "{answer}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    found[0].clone()
+}
+
+async fn admin(server: &TestServer) -> (Account, Client) {
+    let account = server.person("Ada Admin", Role::Admin).await;
+    let browser = server.browser(&account).await;
+    (account, browser)
+}
+
+/// Where a form leads, after what it did was told.
+#[track_caller]
+pub(crate) fn leads_to(answer: &Answer) -> &str {
+    assert!(
+        answer
+            .headers
+            .get_all("set-cookie")
+            .iter()
+            .any(|cookie| { cookie.to_str().unwrap().starts_with("tokenhouse-toast=") })
+    );
+    answer.expect(303).header("location").unwrap()
+}
+
+async fn person(server: &TestServer, name: &str, email: &str) -> i64 {
+    let wanted = Wanted {
+        user_type: UserType::Human,
+        name,
+        email: Some(email),
+        role: Role::Member,
+        teams: &[],
+        purpose: None,
+        owner: None,
+    };
+    users::create(&server.app, &Call::command_line(), wanted).await.unwrap().user.id.0
+}
+
+const PIPELINE: [(&str, &str); 5] = [
+    ("name", "Pipeline  Automation"),
+    ("role", "Manager"),
+    ("teams", "Data"),
+    ("purpose", "Nightly <loads>"),
+    ("owner", "Data Team"),
+];
+
+/// The form with another field, or another value of one.
+fn with<'a>(fields: &[(&'a str, &'a str)], more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let kept = fields.iter().filter(|(name, _)| !more.iter().any(|(other, _)| other == name));
+    kept.chain(more).copied().collect()
+}
+
+#[tokio::test]
+async fn users_are_filtered_sorted_and_paged() {
+    let server = TestServer::start().await;
+    let people = server.people().await;
+    let (admin, browser) = (server.as_(&people.admin.token), server.browser(&people.admin).await);
+    admin.post("/api/teams", &json!({ "name": "R&D", "members": [people.member.id] })).await.expect(201);
+    let gone = server.person("Gone Person", Role::Member).await.id;
+    admin.delete(&format!("/api/users/{gone}")).await.expect(204);
+    let list = async |query: &str| names(&browser.get(&format!("{USERS}{query}")).await);
+    assert_eq!(list("").await, ["Ada Admin", "Max Manager", "Mia Member", "Pipeline"]);
+    assert_eq!(list("?name=MANAGER@example").await, ["Max Manager"]);
+    assert_eq!(list("?name=ad&type=&role=&team=").await, ["Ada Admin"]);
+    assert_eq!(list("?type=Service").await, ["Pipeline"]);
+    assert_eq!(list("?role=Manager").await, ["Max Manager"]);
+    assert_eq!(list("?team=R%26D").await, ["Mia Member"]);
+    assert_eq!(list("?include_deleted=on&name=gone").await, ["Gone Person"]);
+    assert_eq!(
+        list("?sort=name&sort_dir=desc").await,
+        ["Pipeline", "Mia Member", "Max Manager", "Ada Admin"]
+    );
+    assert_eq!(list("?type=nonsense&role=x&sort=y&sort_dir=z").await.len(), 4);
+    let all = browser.get(&format!("{USERS}?include_deleted=on&sort=role")).await;
+    shows(&all, &["Service</span>", "Deactivated</span>", "pipeline@service", "1 active token", "R&#38;D"]);
+    shows(&all, &["Add", "aria-sort=\"ascending\"", &format!("{USERS}/{gone}/reactivate")]);
+    let nobody = browser.get(&format!("{USERS}?name=nobody+of+this+name")).await;
+    shows(&nobody, &["Nobody found", "Deactivated ones are left out", "Show everybody"]);
+    for number in 0..60 {
+        person(&server, &format!("Person {number:02}"), &format!("p{number}@example.com")).await;
+    }
+    let first = browser.get(&format!("{USERS}?name=person")).await;
+    assert_eq!(names(&first).len(), 50);
+    shows(&first, &["1–50 of 60", "name=person&#38;page=2"]);
+    assert_eq!(names(&browser.get(&format!("{USERS}?name=person&page=2")).await).len(), 10);
+}
+
+#[tokio::test]
+async fn managers_look_and_do_nothing() {
+    let server = TestServer::start().await;
+    let people = server.people().await;
+    let browser = server.browser(&people.manager).await;
+    let list = browser.get(USERS).await;
+    shows(&list, &["Ada Admin", "pipeline@service"]);
+    hides(&list, &["add-service-user", "deactivate", "active token", "/settings/audit"]);
+    let page = browser.get(&format!("{USERS}/{}", people.service.id)).await;
+    shows(page.expect(200), &["pipeline@service", "Nobody yet"]);
+    hides(&page, &["edit", "Activity", "first", "Revoke"]);
+    browser.get(ADD_SERVICE).await.expect(403);
+    let member = server.browser(&people.member).await;
+    hides(member.get(USERS).await.expect(403), &["Ada Admin", "href=\"/settings/people/users\""]);
+    member.get(&format!("{USERS}/{}", people.member.id)).await.expect(403);
+}
+
+#[tokio::test]
+async fn hostile_names_are_text() {
+    let server = TestServer::start().await;
+    let (_, browser) = admin(&server).await;
+    let longest = "🚀".repeat(255);
+    for (number, (name, shown)) in HOSTILE.into_iter().chain([(&*longest, &*longest)]).enumerate() {
+        let id = person(&server, name, &format!("p{number}@example.com")).await;
+        let path = format!("{USERS}/{id}");
+        for path in [USERS.to_owned(), path.clone(), format!("{path}/edit"), format!("{path}/deactivate")] {
+            let page = browser.get(&path).await;
+            shows(page.expect(200), &[shown]);
+            hides(&page, &["<script>alert", "<img"]);
+        }
+        let wrong = with(&PIPELINE, &[("name", name), ("teams", name), ("then", "next")]);
+        let back = browser.post_form(ADD_SERVICE, &wrong).await;
+        shows(
+            back.expect(422),
+            &[&format!("value=\"{}\"", shown.replace("<bdi>", "").replace("</bdi>", ""))],
+        );
+        hides(&back, &["<script>alert", "<img"]);
+    }
+}
+
+#[tokio::test]
+async fn a_service_user_is_made_with_its_first_token_or_not_at_all() {
+    let server = TestServer::start().await;
+    let (ada, browser) = admin(&server).await;
+    server.as_(&ada.token).post("/api/teams", &json!({ "name": "Data" })).await.expect(201);
+    let asked = browser.get(ADD_SERVICE).await;
+    shows(asked.expect(200), &["value=\"Member\" checked", "Starts at Member", "value=\"Data\"", " inert"]);
+
+    let before = head(&server).await;
+    let next = with(&PIPELINE, &[("then", "next")]);
+    let second = browser.post_form(ADD_SERVICE, &next).await;
+    shows(second.expect(200), &["pipeline_automation@service", "value=\"90\" checked", "Stops working on"]);
+    let back = browser.post_form(ADD_SERVICE, &with(&PIPELINE, &[("then", "back"), ("token", "x")])).await;
+    shows(
+        back.expect(200),
+        &["value=\"Pipeline  Automation\"", "value=\"Data\" checked", "Nightly &#60;loads&#62;"],
+    );
+    shows(
+        &back,
+        &[
+            "value=\"Manager\" checked",
+            "<output class=\"mono\" for=\"u-name\"",
+            "pipeline_automation@service",
+        ],
+    );
+    let unnamed = with(&PIPELINE, &[("then", "generate"), ("token", " "), ("expires_in_days", "60")]);
+    let refused = browser.post_form(ADD_SERVICE, &unnamed).await;
+    assert_eq!(message_at(refused.expect(422), "t-name"), "Must not be empty.");
+    shows(&refused, &["value=\"60\" checked", "value=\"Pipeline  Automation\""]);
+    for days in ["0", "366", "x", ""] {
+        let wrong = with(&PIPELINE, &[("then", "generate"), ("token", "ci"), ("expires_in_days", days)]);
+        message_at(browser.post_form(ADD_SERVICE, &wrong).await.expect(422), "expires_in_days");
+    }
+    assert_eq!(head(&server).await, before, "nothing was made so far");
+
+    let generate = with(&PIPELINE, &[("then", "generate"), ("token", "ci"), ("expires_in_days", "30")]);
+    let shown = browser.post_form(ADD_SERVICE, &generate).await;
+    let token = Bearer::new(secret(&shown));
+    assert!(is_accepted(&server, &token).await);
+    let made = server.as_(&token).get("/api/user-tokens/current").await.json();
+    assert_eq!((&made["name"], &made["expiration"]), (&json!("ci"), &json!("2026-02-14T10:30:00Z")));
+    assert_eq!((&made["user"]["role"], &made["scim_endpoints_only"]), (&json!("Manager"), &json!(false)));
+
+    let before = head(&server).await;
+    let again = browser.post_form(ADD_SERVICE, &generate).await;
+    message_at(again.expect(422), "u-name");
+    hides(&again, &["eyJ"]);
+    assert_eq!(head(&server).await, before, "sent twice, it makes nothing more");
+}
+
+#[tokio::test]
+async fn a_service_user_can_do_without_a_token() {
+    let server = TestServer::start().await;
+    let (ada, browser) = admin(&server).await;
+    for (name, message) in
+        [("", "Must not be empty."), ("!?", "Must contain at least one of a-z, 0-9, _ or - for the user id.")]
+    {
+        for then in ["next", "finish"] {
+            let fields = with(&PIPELINE, &[("name", name), ("teams", ""), ("then", then)]);
+            let refused = browser.post_form(ADD_SERVICE, &fields).await;
+            assert_eq!(message_at(refused.expect(422), "u-name"), message);
+            message_at(&refused, "teams");
+            shows(&refused, &["value=\"Data Team\"", "Nightly &#60;loads&#62;"]);
+        }
+    }
+    let fields = with(&PIPELINE[..2], &[("purpose", ""), ("owner", ""), ("then", "finish")]);
+    let made = browser.post_form(ADD_SERVICE, &fields).await;
+    let page = browser.get(leads_to(&made)).await;
+    shows(
+        page.expect(200),
+        &["Pipeline  Automation", "No token yet", "Nobody answers for this service user"],
+    );
+    let taken = browser.post_form(ADD_SERVICE, &with(&fields, &[("name", "pipeline automation")])).await;
+    message_at(taken.expect(422), "u-name");
+    let found = server.as_(&ada.token).get("/api/users?type=Service").await.json();
+    assert_eq!((&found["total"], &found["items"][0]["purpose"]), (&json!(1), &json!(null)));
+    let odd = with(&PIPELINE, &[("role", "Root")]);
+    browser.post_form(ADD_SERVICE, &odd).await.expect(400);
+}
+
+#[tokio::test]
+async fn only_lifetimes_that_policy_allows_are_offered() {
+    let server = TestServer::builder().configured(|config| {
+        config.policy.max_lifetime_days = 20;
+        config.policy.allow_never = false;
+    });
+    let server = server.start().await;
+    let (_, browser) = admin(&server).await;
+    let fields = with(&PIPELINE[..2], &[("purpose", ""), ("owner", ""), ("then", "next")]);
+    let second = browser.post_form(ADD_SERVICE, &fields).await;
+    shows(second.expect(200), &["value=\"20\" checked"]);
+    hides(&second, &["value=\"30\"", "value=\"365\"", "value=\"never\""]);
+    for days in ["30", "never"] {
+        let wrong = with(&fields, &[("then", "generate"), ("token", "ci"), ("expires_in_days", days)]);
+        message_at(browser.post_form(ADD_SERVICE, &wrong).await.expect(422), "expires_in_days");
+    }
+}
+
+#[tokio::test]
+async fn a_person_is_added_with_a_link_that_is_shown_once() {
+    let server = TestServer::start().await;
+    let (ada, browser) = admin(&server).await;
+    let fields = [("name", "Ben"), ("email", "ben@example.com"), ("role", "Manager")];
+    for (name, email, at) in [("", "x@example.com", "p-name"), ("Ben", "nobody", "p-email")] {
+        let wrong = with(&fields, &[("name", name), ("email", email)]);
+        let refused = browser.post_form(ADD_PERSON, &wrong).await;
+        message_at(refused.expect(422), at);
+        shows(&refused, &["value=\"Manager\" checked", &format!("value=\"{email}\"")]);
+    }
+    let link = secret(&browser.post_form(ADD_PERSON, &fields).await);
+    let path = link.strip_prefix(PUBLIC_URL).unwrap().to_owned();
+    let before = head(&server).await;
+    let taken = browser.post_form(ADD_PERSON, &with(&fields, &[("email", "BEN@example.com")])).await;
+    message_at(taken.expect(422), "p-email");
+    assert_eq!(head(&server).await, before);
+
+    let found = server.as_(&ada.token).get("/api/users?name=Ben").await.json();
+    assert_eq!(found["items"][0]["role"], "Manager");
+    let page = format!("{USERS}/{}", found["items"][0]["id"]);
+    hides(browser.get(&page).await.expect(200), &[&path]);
+    shows(browser.get(&format!("{page}/invite")).await.expect(200), &["Links made before stop working"]);
+    let newer = secret(&browser.post_form(&format!("{page}/invite"), &[]).await);
+    let stranger = server.client().on_our_page();
+    stranger.get(&path).await.expect(404);
+    let path = newer.strip_prefix(PUBLIC_URL).unwrap();
+    stranger.post_form(path, &[("password", PASSWORD)]).await.expect(303);
+    let robot = server.service_user("Robot", Role::Member).await.id;
+    browser.get(&format!("{USERS}/{robot}/invite")).await.expect(409);
+}
+
+#[tokio::test]
+async fn deactivation_says_what_stops_and_reactivation_what_comes_back() {
+    let server = TestServer::start().await;
+    let people = server.people().await;
+    let browser = server.browser(&people.admin).await;
+    let mia = server.browser(&people.member).await;
+    let member = server.as_(&people.member.token);
+    member.post("/api/user-tokens", &json!({ "name": "very private name" })).await.expect(201);
+    let page = format!("{USERS}/{}", people.member.id);
+    let (stop, again) = (format!("{page}/deactivate"), format!("{page}/reactivate"));
+    let asked = browser.get(&stop).await;
+    shows(asked.expect(200), &["<b>2 active tokens</b> stop", "<b>1 browser</b>"]);
+    hides(&asked, &["very private name"]);
+    let done = browser.post_form(&stop, &[]).await;
+    assert_eq!(leads_to(&done), page);
+    assert!(!is_accepted(&server, &people.member.token).await);
+    mia.get("/settings/people/users").await.expect(303);
+    let told = browser.with("cookie", "tokenhouse-toast=x").get(&page).await;
+    shows(told.expect(200), &["Deactivated", "Reactivate…"]);
+    hides(&told, &["Deactivate…", "very private name", "New invitation link"]);
+    browser.get(&format!("{page}/invite")).await.expect(409);
+    shows(browser.get(&again).await.expect(200), &["<b>2 tokens</b>", "work again at once"]);
+    assert_eq!(leads_to(&browser.post_form(&again, &[]).await), page);
+    assert!(is_accepted(&server, &people.member.token).await);
+    // What they do with their tokens is theirs, too.
+    hides(&browser.get(&page).await, &["very private name"]);
+}
+
+#[tokio::test]
+async fn the_last_admin_stays_and_is_told_why() {
+    let server = TestServer::start().await;
+    let (ada, browser) = admin(&server).await;
+    server.service_user("Robot", Role::Admin).await;
+    let page = format!("{USERS}/{}", ada.id);
+    let (stop, edit) = (format!("{page}/deactivate"), format!("{page}/edit"));
+    let asked = browser.get(&stop).await;
+    shows(asked.expect(200), &["make somebody else an Admin first", "Choose another Admin"]);
+    hides(&asked, &[&format!("action=\"{stop}\"")]);
+    let before = head(&server).await;
+    shows(browser.post_form(&stop, &[]).await.expect(409), &["make somebody else an Admin first"]);
+    let refused = browser.post_form(&edit, &[("name", "Ada"), ("role", "Member")]).await;
+    assert!(message_at(refused.expect(422), "role").contains("last active Admin"));
+    shows(&refused, &["value=\"Ada\"", "value=\"Member\" checked"]);
+    assert_eq!(head(&server).await, before);
+    server.person("Eve", Role::Admin).await;
+    shows(browser.get(&stop).await.expect(200), &["This is your own account", &format!("action=\"{stop}\"")]);
+    let demoted = browser.post_form(&edit, &[("name", "Ada"), ("role", "Member")]).await;
+    assert_eq!(demoted.expect(303).header("location"), Some("/"));
+}
+
+#[tokio::test]
+async fn an_account_is_changed() {
+    let server = TestServer::start().await;
+    let (ada, browser) = admin(&server).await;
+    let api = server.as_(&ada.token);
+    for team in ["Data", "Ops"] {
+        api.post("/api/teams", &json!({ "name": team })).await.expect(201);
+    }
+    let robot = server.service_user("Robot", Role::Member).await;
+    let page = format!("{USERS}/{}", robot.id);
+    let edit = format!("{page}/edit");
+    let fields = [
+        ("name", "Build"),
+        ("role", "Admin"),
+        ("teams", "Ops"),
+        ("teams", "Data"),
+        ("purpose", "Builds"),
+        ("owner", "Ops Team"),
+    ];
+    assert_eq!(leads_to(&browser.post_form(&edit, &fields).await), page);
+    let after = api.get(&format!("/api/users/{}", robot.id)).await.json();
+    assert_eq!(after["teams"], json!(["Public", "Data", "Ops"]));
+    assert_eq!(
+        (&after["name"], &after["role"], &after["purpose"], &after["owner"], &after["user_id"]),
+        (&json!("Build"), &json!("Admin"), &json!("Builds"), &json!("Ops Team"), &json!("robot@service"))
+    );
+    let shown = browser.get(&edit).await;
+    shows(shown.expect(200), &["value=\"Ops\" checked", "value=\"Admin\" checked", ">Builds</textarea>"]);
+    let long = "x".repeat(256);
+    let refused = browser.post_form(&edit, &with(&fields, &[("name", ""), ("owner", &long)])).await;
+    message_at(refused.expect(422), "e-name");
+    message_at(&refused, "u-owner");
+    shows(&refused, &[&format!("value=\"{long}\"")]);
+    let emptied = [("name", "Build"), ("role", "Member"), ("purpose", ""), ("owner", "")];
+    leads_to(&browser.post_form(&edit, &emptied).await);
+    let after = api.get(&format!("/api/users/{}", robot.id)).await.json();
+    assert_eq!((&after["teams"], &after["purpose"]), (&json!(["Public"]), &json!(null)));
+    // A person has neither purpose nor owner.
+    let ben = format!("{USERS}/{}/edit", person(&server, "Ben", "ben@example.com").await);
+    hides(browser.get(&ben).await.expect(200), &["name=\"purpose\"", "name=\"owner\""]);
+}
+
+#[tokio::test]
+async fn all_tokens_of_a_service_user_are_revoked_at_once() {
+    let server = TestServer::start().await;
+    let people = server.people().await;
+    let browser = server.browser(&people.admin).await;
+    let page = format!("{USERS}/{}", people.service.id);
+    let shown = browser.get(&page).await;
+    shows(shown.expect(200), &["first", &format!("/settings/tokens/{}", people.service.token_id), "Active"]);
+    let revoke = format!("{page}/revoke-tokens");
+    shows(browser.get(&revoke).await.expect(200), &["<b>1 active token</b>", "stops"]);
+    assert_eq!(leads_to(&browser.post_form(&revoke, &[]).await), page);
+    assert!(!is_accepted(&server, &people.service.token).await);
+    shows(&browser.get(&page).await, &["Revoked"]);
+    // A person's tokens are nobody else's to revoke.
+    let person = format!("{USERS}/{}/revoke-tokens", people.member.id);
+    browser.get(&person).await.expect(403);
+    browser.post_form(&person, &[]).await.expect(403);
+    assert!(is_accepted(&server, &people.member.token).await);
+}
+
+#[tokio::test]
+async fn what_somebody_did_is_told_to_admins() {
+    let server = TestServer::start().await;
+    let people = server.people().await;
+    let browser = server.browser(&people.admin).await;
+    let path = format!("{USERS}/{}", people.service.id);
+    leads_to(&browser.post_form(&format!("{path}/revoke-tokens"), &[]).await);
+    let own = browser.get(&format!("{USERS}/{}", people.admin.id)).await;
+    shows(own.expect(200), &["Revoked token <b><bdi>first</bdi></b>", "Signed in", "in the browser"]);
+    shows(&own, &[&format!("/settings/audit?user={}", people.admin.id)]);
+    shows(&browser.get(&path).await, &["It hasn’t changed anything yet"]);
+    let other = server.person("Other", Role::Admin).await;
+    let seen = server.browser(&other).await.get(&format!("{USERS}/{}", people.admin.id)).await;
+    shows(&seen, &["Revoked token"]);
+    hides(&seen, &["<bdi>first</bdi>"]);
+}
+
+#[tokio::test]
+async fn a_form_of_somebody_whose_session_is_over_leads_back_to_its_page() {
+    let server = TestServer::start().await;
+    let anybody = server.client().on_our_page();
+    for (path, back) in [
+        ("/settings/people/users/7/edit", "/settings/people/users/7"),
+        (ADD_SERVICE, USERS),
+        ("/settings/people/teams/7/add-member", "/settings/people/teams/7"),
+    ] {
+        let answer = anybody.post_form(path, &[]).await;
+        let expected = format!("/login?next={}&unsaved=yes", back.replace('/', "%2F"));
+        assert_eq!(answer.expect(303).header("location"), Some(&*expected));
+    }
+}
