@@ -35,6 +35,8 @@ export class Server {
 		/** Token of an Admin, for what a test needs and doesn't test. */
 		private readonly adminToken: string,
 		private readonly process: ChildProcess,
+		/** Lines of the log in which the server speaks of an error of its own. */
+		readonly errors: string[],
 	) {}
 
 	/** Starts one with an Admin, or one that nobody has set up. */
@@ -47,8 +49,9 @@ export class Server {
 		const token = withAdmin ? makeAdmin(folder) : "";
 		// The kernel ends the server when the worker ends, however that may be.
 		const server = spawn("setpriv", ["--pdeathsig", "KILL", binary, "serve"], { cwd: folder });
-		const setupLink = await listening(server);
-		return new Server(origin, setupLink, folder, token, server);
+		const errors: string[] = [];
+		const setupLink = await listening(server, errors);
+		return new Server(origin, setupLink, folder, token, server, errors);
 	}
 
 	async stop(): Promise<void> {
@@ -124,7 +127,7 @@ async function freePort(): Promise<number> {
 }
 
 /** Waits until the server listens; returns the link it printed before that. */
-async function listening(server: ChildProcess): Promise<string | undefined> {
+async function listening(server: ChildProcess, errors: string[]): Promise<string | undefined> {
 	let link: string | undefined;
 	const log: string[] = [];
 	createInterface({ input: server.stdout! }).on("line", (line) => (link ??= /http\S+\/setup\/\S+/.exec(line)?.[0]));
@@ -132,6 +135,7 @@ async function listening(server: ChildProcess): Promise<string | undefined> {
 	await new Promise<void>((resolve, reject) => {
 		lines.on("line", (line) => {
 			log.push(line);
+			if (line.includes('"ERROR"')) errors.push(line);
 			if (line.includes('"listening"')) resolve();
 		});
 		server.once("exit", () => reject(new Error(`the server ended: ${log.join("\n")}`)));

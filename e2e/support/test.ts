@@ -6,7 +6,7 @@ interface Fixtures {
 	signedInAs: (role: Role, name?: string) => Promise<Account>;
 	/** Opens a page in a browser of its own, where nobody is signed in. */
 	elsewhere: () => Promise<Page>;
-	/** What the browser complains of and asks other hosts for; a test in which there is any has failed. */
+	/** Complaints of the browser and of the server, and requests to other hosts: with any, a test has failed. */
 	watched: Watched;
 }
 
@@ -48,11 +48,11 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 		for (const context of contexts) await context.close();
 	},
 	watched: [
-		async ({ context }, use) => {
+		async ({ context, server }, use) => {
 			const watched = { complaints: [], allowed: new Set<string>() };
 			watch(context, watched);
 			await use(watched);
-			expect(watched.complaints).toEqual([]);
+			expect([...watched.complaints, ...server.errors.splice(0)]).toEqual([]);
 		},
 		{ auto: true },
 	],

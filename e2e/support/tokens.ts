@@ -42,7 +42,8 @@ export async function generate(page: Page, name: string, lifetime = "90 days"): 
 export async function shown(page: Page): Promise<string> {
 	const secret = page.getByRole("dialog", { name: "Token generated" }).getByLabel("Token", { exact: true });
 	await expect(secret).toBeVisible();
-	return secret.innerText();
+	// Masked text is rendered as dots, which is what `innerText` would give.
+	return (await secret.textContent()) ?? "";
 }
 
 /** Leaves the dialog with the new token, saved or not. */

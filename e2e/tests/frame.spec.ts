@@ -33,7 +33,7 @@ withAndWithoutScripts(() => {
 for (const [role, sections] of [
 	["Member", ["Tokens"]],
 	["Manager", ["Tokens", "People"]],
-	["Admin", ["Tokens", "People", "Audit", "Settings"]],
+	["Admin", ["Tokens", "People", "Audit"]],
 ] as const) {
 	test(`the rail offers a ${role} what they may use`, async ({ page, signedInAs }) => {
 		await signedInAs(role);

@@ -29,9 +29,8 @@ withAndWithoutScripts(() => {
 
 		await page.goBack();
 		await expect(page.locator("body")).not.toContainText(token);
-		await page.goForward();
-		await expect(page.getByRole("main")).toBeAttached();
-		expect(await page.content()).not.toContain(token);
+		// The browser has kept nothing that it could show, and would have to ask before it sends the form again.
+		await expect(page.goForward()).rejects.toThrow("ERR_CACHE_MISS");
 		expect(await namesBeside(server, token)).toEqual(["laptop"]);
 	});
 
@@ -86,7 +85,7 @@ withAndWithoutScripts(() => {
 		await openDialog(page);
 		const dialog = page.getByRole("dialog", { name: "Generate token" });
 		await dialog.getByRole("radio", { name: /^Service/ }).check();
-		await dialog.getByLabel("Service user").fill(user.user_id);
+		await dialog.getByRole("combobox", { name: "Service user" }).fill(user.user_id);
 		const token = await generate(page, "deploy");
 		await expect(page.getByRole("dialog")).toContainText(user.user_id);
 		const me = await server.api<{ user_id: string }>("GET", "/api/users/me", undefined, token);

@@ -93,10 +93,10 @@ withAndWithoutScripts(() => {
 		await expect(dialog.getByLabel("Name", { exact: true })).toHaveValue(`Ivy ${suffix}`);
 		await dialog.getByLabel("E-mail address").fill(email);
 		await dialog.getByRole("button", { name: "Add person" }).click();
-		const link = await page.getByRole("dialog").getByLabel("Invitation link", { exact: true }).innerText();
+		const link = await page.getByRole("dialog").getByLabel("Invitation link", { exact: true }).textContent();
 
 		const ivy = await elsewhere();
-		await ivy.goto(link);
+		await ivy.goto(link ?? "");
 		await ivy.getByLabel("Password").fill(PASSWORD);
 		await ivy.getByRole("button", { name: /Set password/ }).click();
 		await expect(ivy.getByRole("link", { name: `Your account: Ivy ${suffix}, Member` })).toBeVisible();
@@ -160,9 +160,9 @@ withAndWithoutScripts(() => {
 		await open(page, mia.name);
 		await choose(page, "New invitation link");
 		await page.getByRole("dialog").getByRole("button", { name: "Make invitation link" }).click();
-		const link = await page.getByRole("dialog").getByLabel("Invitation link", { exact: true }).innerText();
+		const link = await page.getByRole("dialog").getByLabel("Invitation link", { exact: true }).textContent();
 		const other = await elsewhere();
-		await other.goto(link);
+		await other.goto(link ?? "");
 		await other.getByLabel("Password").fill("another battery staple horse");
 		await other.getByRole("button", { name: /Set password/ }).click();
 		await expect(other.getByRole("link", { name: `Your account: ${mia.name}, Member` })).toBeVisible();
