@@ -99,7 +99,7 @@ test("the page looks right, whatever the host is called", async ({ page, command
 	await signedInAs("Admin", "Mara Lindqvist");
 	await page.goto(address(commandLine.redirect, "mara-thinkpad-x1.fritz.box"));
 	await looksRight(page, "hand-over");
-	const hostile = "<script>alert(1)</script>\u202Egpj.exe" + "🚀".repeat(40);
+	const hostile = "<script>alert(1)</script>" + "🚀".repeat(40);
 	await page.goto(address(commandLine.redirect, hostile));
 	await expect(page.getByRole("main")).toContainText("<script>alert(1)</script>");
 	await looksRight(page, "hand-over-hostile");

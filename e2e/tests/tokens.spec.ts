@@ -78,10 +78,11 @@ withAndWithoutScripts(() => {
 		const old = await generated(page, "laptop");
 		await chooseAction(page, "laptop", "Rotate");
 		const dialog = asking(page, "Rotate");
-		await expect(dialog.getByLabel("Name", { exact: true })).toHaveValue(/^laptop \(rotated \d{4}-\d\d-\d\d\)$/);
+		const name = dialog.getByLabel("Name of the new one");
+		await expect(name).toHaveValue(/^laptop \(rotated \d{4}-\d\d-\d\d\)$/);
 		await expect(dialog.getByRole("radio", { name: "90 days" })).toBeChecked();
-		await dialog.getByLabel("Name", { exact: true }).fill("laptop 2");
-		await dialog.getByRole("button", { name: /Rotate|Generate/ }).click();
+		await name.fill("laptop 2");
+		await dialog.getByRole("button", { name: "Rotate token" }).click();
 		const successor = await shown(page);
 		expect([await opens(server, old), await opens(server, successor)]).toEqual([true, true]);
 		await done(page);
@@ -155,7 +156,7 @@ test("revoked with everything that was made with it", async ({ page, server, sig
 	await chooseAction(page, "stolen", "Revoke");
 	await asking(page, "Revoke").getByRole("checkbox").check();
 	await asking(page, "Revoke").getByRole("button", { name: /Revoke/ }).click();
-	await expect(toast(page)).toContainText("The token has been successfully revoked");
+	await expect(toast(page)).toContainText("The token and those made with it have been successfully revoked");
 	expect([await opens(server, token), await opens(server, made.bearer_token)]).toEqual([false, false]);
 });
 
