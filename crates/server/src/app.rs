@@ -13,6 +13,7 @@ use tokenhouse_core::verdict::{self, Accepted, Reason, Refused, Scope};
 use tokenhouse_store::tokens::Entry;
 use tokenhouse_store::{Claim, Store, Writer, sessions, tokens, users};
 
+use crate::auth::consent::Questions;
 use crate::auth::guard::{Call, Credential};
 use crate::auth::password::Passwords;
 use crate::config::Config;
@@ -21,6 +22,7 @@ use crate::feed::Feed;
 use crate::limits::Limits;
 use crate::metrics::{Checkpoint, Metrics};
 use crate::proxy::Proxy;
+use crate::service::audit::Verification;
 use crate::usage::{Usage, Use};
 use crate::verify::assertion::Assertion;
 
@@ -46,6 +48,10 @@ pub struct App {
     pub usage: Usage,
     /// Attempts per address.
     pub limits: Limits,
+    /// What became of the last verification of the audit trail.
+    pub verification: Verification,
+    /// Questions that wait for a person's answer.
+    pub questions: Questions,
     /// Hashes passwords, a few at a time.
     pub passwords: Passwords,
     /// What is counted.
@@ -99,6 +105,8 @@ impl App {
             codec: Codec::new(&master, &config.server.public_url),
             assertion: Assertion::new(&master, &config),
             limits: Limits::new(config.limits),
+            verification: Verification::default(),
+            questions: Questions::default(),
             passwords: Passwords::new(metrics.passwords()),
             rules: config.gateway.rules(),
             proxy: proxy.transpose()?,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::listener::{self, Limits};
 use crate::router;
+use crate::service::audit;
 use crate::tls::{Reloading, TlsError};
 
 /// How often last uses are written.
@@ -25,6 +26,9 @@ const RELOAD_EVERY: Duration = Duration::from_secs(5);
 
 /// How often quiet addresses are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// How often the audit trail is verified, besides at the start.
+const VERIFY_EVERY: Duration = Duration::from_hours(24);
 
 /// Why it can't listen.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +91,8 @@ impl Bound {
         every(&mut background, &shutdown, FORGET_EVERY, Arc::clone(&app), |app| async move {
             app.limits.forget_the_quiet(app.clock.now());
         });
+        background.spawn(verify(Arc::clone(&app)));
+        every(&mut background, &shutdown, VERIFY_EVERY, Arc::clone(&app), verify);
         if let Some(tls) = &tls {
             background.spawn(tls.clone().follow(RELOAD_EVERY, shutdown.clone()));
         }
@@ -134,5 +140,11 @@ async fn follow(app: Arc<App>) {
     if let Err(error) = app.feed.follow_all().await {
         app.metrics.feed_failure();
         tracing::warn!(%error, "the log of changes could not be followed; trying again");
+    }
+}
+
+async fn verify(app: Arc<App>) {
+    if let Err(error) = audit::verify(&app).await {
+        tracing::warn!(%error, "the audit trail could not be verified; trying again tomorrow");
     }
 }

@@ -79,8 +79,8 @@ pub struct Insights {
     pub total_actions: i64,
     /// Who did most, as they were called last, and how much.
     pub most_active_user: Option<(Actor, i64)>,
-    /// The kind of thing most records are about.
-    pub top_category: Option<String>,
+    /// The kind of thing most records are about, and how many are.
+    pub top_category: Option<(String, i64)>,
     /// The days (UTC) with at least one record, in order.
     pub days: Vec<Day>,
 }
@@ -223,14 +223,26 @@ pub async fn before(
 pub async fn insights(c: &mut Connection, filter: &AuditFilter) -> Result<Insights, Error> {
     let totals = filter.query("count(*), count(DISTINCT actor_id)", "").fetch_one(&mut *c).await?;
     let category = " GROUP BY entity_kind ORDER BY count(*) DESC, entity_kind LIMIT 1";
-    let category = filter.query("entity_kind", category).fetch_optional(&mut *c).await?;
+    let category = filter.query("entity_kind, count(*)", category).fetch_optional(&mut *c).await?;
     Ok(Insights {
         total_actions: totals.try_get(0)?,
         active_users: totals.try_get(1)?,
         most_active_user: most_active_user(c, filter).await?,
-        top_category: category.map(|row| row.try_get(0)).transpose()?,
+        top_category: category.map(|row| FromRow::from_row(&row)).transpose()?,
         days: days(c, filter).await?,
     })
+}
+
+/// Who did something in the records of a filter, as they were called last, by name; at most `limit`.
+pub async fn actors(c: &mut Connection, filter: &AuditFilter, limit: i64) -> Result<Vec<Actor>, Error> {
+    let mut statement = Statement::new(
+        "SELECT actor_id, actor_user_id, actor_name, actor_type FROM changes WHERE seq IN \
+         (SELECT max(seq) FROM changes WHERE actor_id IS NOT NULL",
+    );
+    filter.narrow(&mut statement);
+    statement.text(" GROUP BY actor_id) ORDER BY actor_name, actor_id LIMIT ").value(limit);
+    let rows = statement.query().fetch_all(c).await?;
+    Ok(rows.iter().map(actor).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 async fn most_active_user(c: &mut Connection, filter: &AuditFilter) -> Result<Option<(Actor, i64)>, Error> {

@@ -184,16 +184,18 @@ impl Dialect {
 
     /// All migrations. On PostgreSQL they run under an advisory lock.
     pub(crate) fn migrator(self) -> Migrator {
-        let (first, sessions, token_lists) = match self {
+        let (first, sessions, token_lists, token_forms) = match self {
             Self::Sqlite => (
                 include_str!("../migrations/sqlite/0001_first.sql"),
                 include_str!("../migrations/sqlite/0002_sessions.sql"),
                 include_str!("../migrations/sqlite/0003_token_lists.sql"),
+                include_str!("../migrations/sqlite/0004_token_forms.sql"),
             ),
             Self::Postgres => (
                 include_str!("../migrations/postgres/0001_first.sql"),
                 include_str!("../migrations/postgres/0002_sessions.sql"),
                 include_str!("../migrations/postgres/0003_token_lists.sql"),
+                include_str!("../migrations/postgres/0004_token_forms.sql"),
             ),
         };
         let migration = |version, name: &'static str, sql: &'static str| {
@@ -204,6 +206,7 @@ impl Dialect {
             migration(1, "first", first),
             migration(2, "sessions", sessions),
             migration(3, "token_lists", token_lists),
+            migration(4, "token_forms", token_forms),
         ])
     }
 }

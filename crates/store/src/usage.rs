@@ -23,11 +23,11 @@ pub async fn record(store: &Store, uses: &[(TokenId, Timestamp, IpAddr)]) -> Res
     let latest: Vec<_> = latest.into_iter().map(|(id, (at, ip))| (id.0, at.micros(), ip)).collect();
     let mut transaction = store.begin_write().await?;
     // One value for all rows: SQLite looks for the name of each placeholder among all others.
-    let used = Dialect::of(&transaction).json_elements("$1");
+    let elements = Dialect::of(&transaction).json_elements("$1");
     let update = format!(
         "UPDATE tokens SET last_used_at = used.at, last_used_ip = used.ip FROM \
          (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS at, value ->> 2 AS ip \
-         FROM {used}) AS used \
+         FROM {elements}) AS used \
          WHERE tokens.id = used.id AND (last_used_at IS NULL OR last_used_at < used.at)"
     );
     let latest = serde_json::to_string(&latest).map_err(|_| Error::Corrupt("last uses".into()))?;

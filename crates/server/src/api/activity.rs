@@ -11,7 +11,7 @@ use tokenhouse_core::audit::{Action, Actor, hex};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::people::UserType;
-use tokenhouse_store::audit::{self, AuditFilter, StoredRecord};
+use tokenhouse_store::audit::{AuditFilter, Day, StoredRecord};
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::Query;
@@ -19,6 +19,7 @@ use super::{PageOf, PageQuery};
 use crate::app::App;
 use crate::auth::guard::Audits;
 use crate::error::{Error, Fields, Problem};
+use crate::service::audit;
 
 /// A record of the audit trail.
 #[derive(Debug, Serialize, ToSchema)]
@@ -121,26 +122,27 @@ impl From<StoredRecord> for Activity {
 pub struct ActivityQuery {
     /// Last day of the window in UTC, today if absent.
     #[param(example = "2026-01-15")]
-    date: Option<String>,
+    pub(crate) date: Option<String>,
     /// Length of the window: 7, 30, 90 or 365 days.
     #[serde(default)]
     #[param(value_type = Option<String>, pattern = "^(week|month|quarter|year)$")]
-    timeframe: Timeframe,
+    pub(crate) timeframe: Timeframe,
     /// Number of the user who did it.
-    user: Option<i64>,
+    pub(crate) user: Option<i64>,
     /// Exactly this action.
     #[param(example = "token.revoked")]
-    action: Option<String>,
+    pub(crate) action: Option<String>,
     /// Kind of thing it was done to: `token`, `user`, `team` or `setup`.
     entity: Option<String>,
     /// Without what service users, SCIM, the command line and the system did.
     #[serde(default)]
-    hide_internal: bool,
+    pub(crate) hide_internal: bool,
 }
 
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
+/// Length of a window.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Timeframe {
+pub(crate) enum Timeframe {
     #[default]
     Week,
     Month,
@@ -149,7 +151,18 @@ enum Timeframe {
 }
 
 impl Timeframe {
-    const fn days(self) -> i64 {
+    /// Its name.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Quarter => "quarter",
+            Self::Year => "year",
+        }
+    }
+
+    /// Its length.
+    pub(crate) const fn days(self) -> i64 {
         match self {
             Self::Week => 7,
             Self::Month => 30,
@@ -160,7 +173,8 @@ impl Timeframe {
 }
 
 impl ActivityQuery {
-    fn filter(&self, now: Timestamp) -> Result<AuditFilter, Error> {
+    /// The window and what narrows it.
+    pub(crate) fn filter(&self, now: Timestamp) -> Result<AuditFilter, Error> {
         let mut fields = Fields::default();
         let date = match &self.date {
             None => Some(now.start_of_day()),
@@ -198,7 +212,7 @@ pub async fn list(
 ) -> Result<axum::Json<PageOf<Activity>>, Error> {
     let (limit, offset) = page.window()?;
     let filter = query.filter(app.clock.now())?;
-    let found = audit::page(&mut *app.store.read().await?, &filter, limit, offset).await?;
+    let found = audit::page(&app, &filter, limit, offset).await?;
     Ok(axum::Json(page.answer(found, Activity::from)))
 }
 
@@ -249,11 +263,9 @@ pub async fn insights(
     Query(query): Query<ActivityQuery>,
 ) -> Result<axum::Json<Insights>, Error> {
     let filter = query.filter(app.clock.now())?;
-    let found = audit::insights(&mut *app.store.read().await?, &filter).await?;
-    let start = filter.from.unwrap_or(app.clock.now());
-    let counted = |day: Timestamp| found.days.iter().find(|known| known.start == day);
-    let buckets = (0..query.timeframe.days()).map(|day| start.plus_days(day)).map(|start| {
-        let (user, automated) = counted(start).map_or((0, 0), |day| (day.user, day.automated));
+    let found = audit::insights(&app, &filter).await?;
+    let buckets = found.days.iter().map(|day| {
+        let Day { start, user, automated } = *day;
         Bucket { start, user, automated }
     });
     Ok(axum::Json(Insights {
@@ -263,7 +275,7 @@ pub async fn insights(
         most_active_user: found
             .most_active_user
             .map(|(actor, actions)| MostActive { actor: actor.into(), actions }),
-        top_category: found.top_category,
+        top_category: found.top_category.map(|(category, _)| category),
     }))
 }
 
@@ -279,6 +291,11 @@ pub async fn csv(
     Query(query): Query<ActivityQuery>,
 ) -> Result<Response, Error> {
     let filter = query.filter(app.clock.now())?;
+    download(app, filter)
+}
+
+/// Records as a file, read while they are sent.
+pub(crate) fn download(app: Arc<App>, filter: AuditFilter) -> Result<Response, Error> {
     let header_row = table(&[])?;
     let rows =
         futures_util::stream::try_unfold((app, filter, i64::MAX, Some(header_row)), |state| async move {
@@ -286,7 +303,7 @@ pub async fn csv(
             if let Some(chunk) = pending {
                 return Ok(Some((chunk, (app, filter, before, None))));
             }
-            let found = audit::before(&mut *app.store.read().await?, &filter, before, BATCH).await?;
+            let found = audit::before(&app, &filter, before, BATCH).await?;
             let Some(oldest) = found.last().map(|stored| stored.record.seq) else {
                 return Ok::<_, Error>(None);
             };

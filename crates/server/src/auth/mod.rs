@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod bearer;
+pub mod consent;
 pub mod guard;
 pub mod origin;
 pub mod password;

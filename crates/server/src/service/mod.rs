@@ -1,6 +1,8 @@
 //! What changes: policy, then one transaction with its audit record, then the index. Handlers, the
 //! command line and the demo all come through here; none of them touches the store.
 
+pub mod audit;
+pub mod hand_over;
 pub mod passwords;
 pub mod profile;
 pub mod sessions;

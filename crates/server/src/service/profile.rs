@@ -1,5 +1,5 @@
-//! What Admins see of an account beside its profile: its tokens, what it did, and what a change of it
-//! would bring about.
+//! What Admins see of an account beside its profile: what it did, and what a change of it would bring
+//! about.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,11 @@ use tokenhouse_core::id::UserId;
 use tokenhouse_core::people::UserType;
 use tokenhouse_core::policy::{Access, Permission};
 use tokenhouse_store::audit::{self, AuditFilter, StoredRecord};
-use tokenhouse_store::token_lists::{self, TokenFilter, TokenSort, Whose};
-use tokenhouse_store::tokens::Token;
 use tokenhouse_store::users::User;
-use tokenhouse_store::{Page, sessions};
+use tokenhouse_store::{Page, sessions, token_lists};
 
+use super::require;
 use super::users::{existing, keep_an_admin};
-use super::{require, tokens};
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::error::Error;
@@ -68,20 +66,6 @@ pub async fn active_tokens(app: &App, call: &Call, users: &[User]) -> Result<Has
     let service = users.iter().filter(|user| user.user_type == UserType::Service);
     let ids: Vec<UserId> = service.map(|user| user.id).collect();
     Ok(token_lists::active(&mut *app.store.read().await?, &ids, app.clock.now()).await?)
-}
-
-/// A page of the tokens of a service user, newest first. A person's tokens are nobody else's to see.
-pub async fn tokens(app: &App, call: &Call, id: UserId, window: (i64, i64)) -> Result<Page<Token>, Error> {
-    needs(call, Permission::ManageServiceTokens)?;
-    let whose = Whose::Service(id);
-    let filter = TokenFilter { whose, part: None, status: None, sort: TokenSort::Created, descending: true };
-    let ((limit, offset), now) = (window, app.clock.now());
-    let mut reader = app.store.read().await?;
-    let (mut page, _) = token_lists::page(&mut reader, &filter, now, limit, offset).await?;
-    for token in &mut page.items {
-        tokens::with_latest_use(app, token);
-    }
-    Ok(page)
 }
 
 /// What an account did last, newest first, at most so many records, and how many there are.

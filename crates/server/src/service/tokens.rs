@@ -228,7 +228,7 @@ pub async fn one(app: &App, call: &Call, id: TokenId) -> Result<Token, Error> {
 }
 
 /// The newest use, whether it has been written yet or not.
-pub(super) fn with_latest_use(app: &App, token: &mut Token) {
+fn with_latest_use(app: &App, token: &mut Token) {
     if let Some(used) = app.usage.latest(token.id) {
         token.last_used_at = Some(used.at);
         token.last_used_ip = Some(used.ip.to_string());

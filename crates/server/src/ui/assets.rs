@@ -32,8 +32,11 @@ pub static PREVIEW: Asset = Asset::new("preview", Kind::Js, include_str!("../../
 /// Filters a list while typing.
 pub static FILTER: Asset = Asset::new("filter", Kind::Js, include_str!("../../assets/filter.js"));
 
+/// Groups a log by the days of whoever reads it.
+pub static LOG: Asset = Asset::new("log", Kind::Js, include_str!("../../assets/log.js"));
+
 /// Every asset there is.
-pub static ALL: [&Asset; 8] = [&STYLE, &MARK, &THEME, &LOCAL_TIME, &DIALOG, &SECRET, &PREVIEW, &FILTER];
+pub static ALL: [&Asset; 9] = [&STYLE, &MARK, &THEME, &LOCAL_TIME, &DIALOG, &SECRET, &PREVIEW, &FILTER, &LOG];
 
 /// A year, and no need to ask whether it has changed: another content has another name.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");

@@ -2,15 +2,18 @@
 
 pub mod account;
 pub mod assets;
+pub mod audit;
 mod cookies;
 mod device;
 mod error_page;
 pub mod form;
+pub mod hand_over;
 pub mod invitation;
 pub mod list;
 pub mod moment;
 pub mod page;
 pub mod people;
+pub mod policies;
 pub mod protection;
 pub mod sign_in;
 pub mod text;
@@ -91,6 +94,8 @@ pub fn pages() -> Vec<Route> {
         // Admins.
         show("/settings/tokens/service", get(tokens::list::service)),
         // Whoever is signed in: their account.
+        show("/api/cli/authorize", get(hand_over::ask)),
+        change("/api/cli/authorize", post(hand_over::answer)),
         show("/settings/account", get(account::account)),
         change("/settings/account/password", post(account::change_password)),
         change("/settings/account/sessions/{id}/end", post(account::end_session)),
@@ -124,6 +129,10 @@ pub fn pages() -> Vec<Route> {
         show("/settings/people/teams/{id}/add-member", get(people::members::find)),
         change("/settings/people/teams/{id}/add-member", post(people::members::add)),
         change("/settings/people/teams/{id}/remove-member", post(people::members::remove)),
+        show("/settings/audit", get(audit::audit)),
+        change("/settings/audit/verify", post(audit::verify)),
+        show("/settings/audit.csv", get(audit::download)),
+        show("/settings/policies", get(policies::policies)),
     ]
 }
 
@@ -218,7 +227,7 @@ fn finish(app: &App, visit: &Visit, id: Option<RequestId>, response: &mut Respon
             error_page::write(visit, problem, response);
         }
     }
-    protection::protect(response);
+    protection::protect(&app.config.server.public_url, response);
     if visit.has_toast() && is_page(response) {
         let gone = cookies::set(app, Toast::COOKIE, "", 0);
         response.headers_mut().append(header::SET_COOKIE, gone);

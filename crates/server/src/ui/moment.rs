@@ -51,6 +51,16 @@ impl Moment {
         self.written("%-d %b %Y")
     }
 
+    /// `19 Dec`, where the year is told elsewhere.
+    pub fn short_day(self) -> String {
+        self.written("%-d %b")
+    }
+
+    /// `Saturday, 19 December 2026`.
+    pub fn weekday(self) -> String {
+        self.written("%A, %-d %B %Y")
+    }
+
     /// `19 Dec 2026, 14:32`.
     pub fn minute(self) -> String {
         self.written("%-d %b %Y, %H:%M")
@@ -158,6 +168,8 @@ mod tests {
         let moment = Moment::new(Timestamp::from_micros(1_768_473_005_999_999), NOW);
         assert_eq!(moment.datetime(), "2026-01-15T10:30:05Z");
         assert_eq!(moment.day(), "15 Jan 2026");
+        assert_eq!(moment.short_day(), "15 Jan");
+        assert_eq!(moment.weekday(), "Thursday, 15 January 2026");
         assert_eq!(moment.minute(), "15 Jan 2026, 10:30");
         assert_eq!(moment.time(), "10:30:05");
         assert_eq!(moment.exact(), "15 January 2026 at 10:30:05 (UTC)");

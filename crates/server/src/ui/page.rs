@@ -80,11 +80,13 @@ pub enum Section {
     People,
     /// The audit trail.
     Audit,
+    /// Policies, directory sync.
+    Settings,
 }
 
 impl Section {
     /// Every section that has pages, in the order of the rail.
-    pub const ALL: [Self; 3] = [Self::Tokens, Self::People, Self::Audit];
+    pub const ALL: [Self; 4] = [Self::Tokens, Self::People, Self::Audit, Self::Settings];
 
     /// Its name.
     pub const fn title(self) -> &'static str {
@@ -92,6 +94,7 @@ impl Section {
             Self::Tokens => "Tokens",
             Self::People => "People",
             Self::Audit => "Audit",
+            Self::Settings => "Settings",
         }
     }
 
@@ -101,6 +104,7 @@ impl Section {
             Self::Tokens => "/settings/tokens",
             Self::People => "/settings/people/users",
             Self::Audit => "/settings/audit",
+            Self::Settings => "/settings/policies",
         }
     }
 
@@ -110,6 +114,7 @@ impl Section {
             Self::Tokens => "key",
             Self::People => "users",
             Self::Audit => "log",
+            Self::Settings => "settings",
         }
     }
 
@@ -119,6 +124,7 @@ impl Section {
             Self::Tokens => Role::Member,
             Self::People => Permission::SeePeople.least_role(),
             Self::Audit => Permission::Audit.least_role(),
+            Self::Settings => Permission::Audit.least_role(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The headers that every page is sent with.
 
+use std::net::IpAddr;
+
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, Uri, header};
 
@@ -7,8 +9,7 @@ use http::{HeaderName, HeaderValue, Uri, header};
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 
-const HEADERS: [(HeaderName, HeaderValue); 5] = [
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
@@ -40,12 +41,31 @@ impl FormTarget {
     }
 }
 
-/// Adds the headers to a page.
-pub(super) fn protect(response: &mut Response) {
+/// What a browser tells of our pages when it leaves them: nothing.
+///
+/// Without it the browser sends forms with `Origin: null`. Over TLS and on the own machine it also says
+/// `Sec-Fetch-Site`, which is enough to know our own pages by. Over plain HTTP from elsewhere it doesn't, so
+/// there our own pages are told where a form came from, and nobody else.
+fn referrer_policy(public_url: &str) -> HeaderValue {
+    let says_site = public_url
+        .parse()
+        .is_ok_and(|url: Uri| url.scheme_str() == Some("https") || url.host().is_some_and(is_loopback));
+    HeaderValue::from_static(if says_site { "no-referrer" } else { "same-origin" })
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Adds the headers to a page of this server.
+pub(super) fn protect(public_url: &str, response: &mut Response) {
     let policy = response.extensions_mut().remove::<FormTarget>();
     let policy = policy.map_or(HeaderValue::from_static(POLICY), |target| target.0);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    headers.insert(header::REFERRER_POLICY, referrer_policy(public_url));
     for (name, value) in HEADERS {
         headers.insert(name, value);
     }
@@ -54,6 +74,25 @@ pub(super) fn protect(response: &mut Response) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_browser_tells_other_sites_nothing_and_our_forms_enough() {
+        for (public_url, policy) in [
+            ("https://tokens.example.com", "no-referrer"),
+            ("https://10.0.0.7:8443", "no-referrer"),
+            ("http://127.0.0.1:8080", "no-referrer"),
+            ("http://127.9.9.9", "no-referrer"),
+            ("http://[::1]:8080", "no-referrer"),
+            ("http://LOCALHOST:8080", "no-referrer"),
+            ("http://tokens.localhost", "no-referrer"),
+            ("http://10.0.0.7:8080", "same-origin"),
+            ("http://tokens.example.com", "same-origin"),
+            ("http://localhost.example.com", "same-origin"),
+            ("http://[fe80::1]", "same-origin"),
+        ] {
+            assert_eq!(referrer_policy(public_url), policy, "{public_url}");
+        }
+    }
 
     #[test]
     fn a_form_may_lead_to_one_more_origin_and_nothing_can_be_slipped_in() {

@@ -46,6 +46,8 @@ happenings! {
     OwnTokensRevoked "own-tokens-revoked" "All your tokens have been revoked",
     /// A token is gone.
     TokenDeleted "token-deleted" "User token successfully deleted",
+    /// The audit trail was verified; the page says what came of it.
+    TrailVerified "trail-verified" "The whole audit trail has been verified",
     /// The viewer has another password.
     PasswordChanged "password-changed" "Your password has been changed, and your other sessions have ended",
     /// One of the viewer's sessions is over.

@@ -29,11 +29,13 @@ macro_rules! on_both_databases {
     };
 }
 mod activity;
+mod audit_page;
 mod bad_input;
 mod concurrency;
 mod errors;
 mod forward_auth;
 mod gateway;
+mod hand_over;
 mod last_used;
 mod lifecycle;
 mod oauth;
@@ -48,6 +50,8 @@ mod sign_in;
 mod statements;
 mod team_pages;
 mod teams;
+mod token_forms;
+mod token_pages;
 
 /// Makes a personal token.
 async fn generate(server: &TestServer, with: &Bearer, name: &str, days: Option<i64>) -> Answer {

@@ -19,6 +19,12 @@ type Fields = &'static [(&'static str, &'static str)];
 /// Manager, an Admin who are signed in.
 type Row = (&'static str, &'static str, Fields, [u16; 6]);
 
+const SIGNED_IN: [u16; 6] = [401, 401, 401, 200, 200, 200];
+const DONE: [u16; 6] = [401, 401, 401, 303, 303, 303];
+/// No token has the number 0.
+const NO_SUCH: [u16; 6] = [401, 401, 401, 404, 404, 404];
+const NEW: Fields = &[("form", "f-1"), ("name", "new"), ("expires_in_days", "30")];
+
 const CHOSEN: Fields = &[("password", PASSWORD)];
 
 /// For Managers and Admins.
@@ -29,6 +35,15 @@ const MANAGERS_404: [u16; 6] = [401, 401, 401, 403, 404, 404];
 const fn admins(status: u16) -> [u16; 6] {
     [401, 401, 401, 403, 403, status]
 }
+
+/// To a question that was never asked.
+const ANSWER: Fields = &[
+    ("redirect_uri", "http://127.0.0.1:1/"),
+    ("hostname", "host"),
+    ("key", "guessed"),
+    ("expires_in_days", "30"),
+    ("decision", "allow"),
+];
 
 /// Every page there is.
 const TABLE: &[Row] = &[
@@ -41,6 +56,26 @@ const TABLE: &[Row] = &[
     ("POST", "/setup/{code}", &[("name", "x"), ("email", "x@example.com"), ("password", PASSWORD)], [404; 6]),
     ("GET", "/invite/{code}", &[], [200; 6]),
     ("POST", "/invite/{code}", CHOSEN, [303; 6]),
+    ("GET", "/settings/tokens", &[], SIGNED_IN),
+    ("GET", "/settings/tokens/generate", &[], SIGNED_IN),
+    ("POST", "/settings/tokens/generate", NEW, SIGNED_IN),
+    ("GET", "/settings/tokens/revoke-all", &[], SIGNED_IN),
+    ("POST", "/settings/tokens/revoke-all", &[], DONE),
+    ("GET", "/settings/tokens/{id}", &[], NO_SUCH),
+    ("GET", "/settings/tokens/{id}/rotate", &[], NO_SUCH),
+    ("POST", "/settings/tokens/{id}/rotate", NEW, NO_SUCH),
+    ("GET", "/settings/tokens/{id}/revoke", &[], NO_SUCH),
+    ("POST", "/settings/tokens/{id}/revoke", &[], NO_SUCH),
+    ("POST", "/settings/tokens/{id}/restore", &[], NO_SUCH),
+    ("GET", "/settings/tokens/{id}/delete", &[], NO_SUCH),
+    ("POST", "/settings/tokens/{id}/delete", &[], NO_SUCH),
+    ("GET", "/settings/tokens/service", &[], [401, 401, 401, 403, 403, 200]),
+    ("GET", "/api/cli/authorize", &[], [401, 401, 401, 200, 200, 200]),
+    ("POST", "/api/cli/authorize", ANSWER, [401, 401, 401, 409, 409, 409]),
+    ("GET", "/settings/audit", &[], [401, 401, 401, 403, 403, 200]),
+    ("GET", "/settings/audit.csv", &[], [401, 401, 401, 403, 403, 200]),
+    ("POST", "/settings/audit/verify", &[], [401, 401, 401, 403, 403, 303]),
+    ("GET", "/settings/policies", &[], [401, 401, 401, 403, 403, 200]),
     ("GET", "/settings/account", &[], [401, 401, 401, 200, 200, 200]),
     ("POST", "/settings/account/sign-out-everywhere", &[], [401, 401, 401, 303, 303, 303]),
     (
@@ -107,6 +142,10 @@ async fn ask(client: &Client, method: &str, path: &str, fields: Fields) -> Answe
 /// The path with a code of its own for every call: some use it up.
 async fn fill(server: &TestServer, path: &str, person: i64) -> String {
     let link = users::invite_again(&server.app, &Call::command_line(), UserId(person)).await.unwrap();
+    let path = match path {
+        "/api/cli/authorize" => "/api/cli/authorize?redirect_uri=http://127.0.0.1:1/",
+        other => other,
+    };
     path.replace("{id}", "0").replace("{code}", link.rsplit('/').next().unwrap())
 }
 

@@ -220,7 +220,7 @@ async fn a_service_user_is_made_with_its_first_token_or_not_at_all() {
     shows(&refused, &["value=\"60\" checked", "value=\"Pipeline  Automation\""]);
     for days in ["0", "366", "x", ""] {
         let wrong = with(&PIPELINE, &[("then", "generate"), ("token", "ci"), ("expires_in_days", days)]);
-        message_at(browser.post_form(ADD_SERVICE, &wrong).await.expect(422), "expires_in_days");
+        message_at(browser.post_form(ADD_SERVICE, &wrong).await.expect(422), "g-lifetime");
     }
     assert_eq!(head(&server).await, before, "nothing was made so far");
 
@@ -234,7 +234,7 @@ async fn a_service_user_is_made_with_its_first_token_or_not_at_all() {
 
     let before = head(&server).await;
     let again = browser.post_form(ADD_SERVICE, &generate).await;
-    message_at(again.expect(422), "u-name");
+    assert!(message_at(again.expect(422), "u-name").contains("choose another name"));
     hides(&again, &["eyJ"]);
     assert_eq!(head(&server).await, before, "sent twice, it makes nothing more");
 }
@@ -283,7 +283,7 @@ async fn only_lifetimes_that_policy_allows_are_offered() {
     hides(&second, &["value=\"30\"", "value=\"365\"", "value=\"never\""]);
     for days in ["30", "never"] {
         let wrong = with(&fields, &[("then", "generate"), ("token", "ci"), ("expires_in_days", days)]);
-        message_at(browser.post_form(ADD_SERVICE, &wrong).await.expect(422), "expires_in_days");
+        message_at(browser.post_form(ADD_SERVICE, &wrong).await.expect(422), "g-lifetime");
     }
 }
 
@@ -302,7 +302,7 @@ async fn a_person_is_added_with_a_link_that_is_shown_once() {
     let path = link.strip_prefix(PUBLIC_URL).unwrap().to_owned();
     let before = head(&server).await;
     let taken = browser.post_form(ADD_PERSON, &with(&fields, &[("email", "BEN@example.com")])).await;
-    message_at(taken.expect(422), "p-email");
+    assert!(message_at(taken.expect(422), "p-email").contains("they may be deactivated"));
     assert_eq!(head(&server).await, before);
 
     let found = server.as_(&ada.token).get("/api/users?name=Ben").await.json();
@@ -419,6 +419,11 @@ async fn all_tokens_of_a_service_user_are_revoked_at_once() {
     let page = format!("{USERS}/{}", people.service.id);
     let shown = browser.get(&page).await;
     shows(shown.expect(200), &["first", &format!("/settings/tokens/{}", people.service.token_id), "Active"]);
+    let all = format!("/settings/tokens/service?user_id={}", people.service.id);
+    shows(&shown, &[&all, "/settings/tokens/generate?kind=service&amp;user_id=pipeline@service"]);
+    shows(browser.get(&all).await.expect(200), &["first"]);
+    let generate = browser.get("/settings/tokens/generate?kind=service&user_id=pipeline@service").await;
+    shows(generate.expect(200), &["value=\"service\" checked", "value=\"pipeline@service\""]);
     let revoke = format!("{page}/revoke-tokens");
     shows(browser.get(&revoke).await.expect(200), &["<b>1 active token</b>", "stops"]);
     assert_eq!(leads_to(&browser.post_form(&revoke, &[]).await), page);

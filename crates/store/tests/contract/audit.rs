@@ -21,6 +21,7 @@ on_both!(
     pages_follow_each_other_newest_first,
     insights_count_people_and_automation,
     insights_into_nothing_are_empty,
+    whoever_did_something_can_be_chosen,
 );
 
 /// Writes these records in one transaction.
@@ -244,7 +245,7 @@ async fn insights_count_people_and_automation(s: Setting) {
         active_users: 3,
         total_actions: 6,
         most_active_user: Some((ada, 3)),
-        top_category: Some("token".into()),
+        top_category: Some(("token".into(), 3)),
         days: vec![
             Day { start: midnight, user: 2, automated: 3 },
             Day { start: midnight.plus_days(1), user: 1, automated: 0 },
@@ -255,11 +256,28 @@ async fn insights_count_people_and_automation(s: Setting) {
     let narrowed = audit::insights(&mut c, &people).await.unwrap();
     assert_eq!((narrowed.active_users, narrowed.total_actions), (2, 2));
     assert_eq!(narrowed.most_active_user.map(|(actor, count)| (actor.name, count)), Some(("Ada".into(), 1)));
-    assert_eq!(narrowed.top_category.as_deref(), Some("team"));
+    assert_eq!(narrowed.top_category, Some(("team".into(), 1)));
     assert_eq!(narrowed.days, [Day { start: midnight, user: 2, automated: 0 }]);
 }
 
 async fn insights_into_nothing_are_empty(s: Setting) {
     let none = audit::insights(&mut *s.read().await, &AuditFilter::default()).await.unwrap();
     assert_eq!(none, Insights::default());
+}
+
+async fn whoever_did_something_can_be_chosen(s: Setting) {
+    story(&s).await;
+    let mut c = s.read().await;
+    let names = async |c: &mut tokenhouse_store::Connection, filter: &AuditFilter, limit| {
+        let found = audit::actors(c, filter, limit).await.unwrap();
+        found.into_iter().map(|actor| actor.name).collect::<Vec<_>>()
+    };
+    let all = names(&mut c, &AuditFilter::default(), 10).await;
+    // The name is the latest one.
+    assert!(all.len() == 3 && all.contains(&"ada lovelace".to_owned()) && all.is_sorted(), "{all:?}");
+    assert_eq!(names(&mut c, &AuditFilter::default(), 2).await, all[..2]);
+    let people = AuditFilter { hide_automated: true, to: Some(NOW.plus_days(1)), ..AuditFilter::default() };
+    assert_eq!(names(&mut c, &people, 10).await.len(), 2);
+    let nothing = AuditFilter { to: Some(NOW.plus_days(-9)), ..AuditFilter::default() };
+    assert!(names(&mut c, &nothing, 10).await.is_empty());
 }

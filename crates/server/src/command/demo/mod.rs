@@ -35,6 +35,8 @@ struct Cast {
     mia: Player,
     /// A service user, without a token yet.
     pipeline: User,
+    /// One-time links to sign in with, each with the role it gives.
+    links: Vec<(Role, String)>,
 }
 
 /// A person with a token.
@@ -84,9 +86,12 @@ async fn open(
 }
 
 async fn invite(app: &App) -> Result<Cast, Failure> {
-    let ada = person(app, "Ada Admin", "ada@example.com", Role::Admin).await?;
-    let max = person(app, "Max Manager", "max@example.com", Role::Manager).await?;
-    let mia = person(app, "Mia Member", "mia@example.com", Role::Member).await?;
+    let (ada, ada_link) = person(app, "Ada Admin", "ada@example.com", Role::Admin).await?;
+    let (max, _) = person(app, "Max Manager", "max@example.com", Role::Manager).await?;
+    // Max does not outlive the story.
+    let (mona, mona_link) = person(app, "Mona Manager", "mona@example.com", Role::Manager).await?;
+    let (mia, mia_link) = person(app, "Mia Member", "mia@example.com", Role::Member).await?;
+    let links = vec![(ada.role, ada_link), (mona.role, mona_link), (mia.role, mia_link)];
     let max_laptop = token(app, &max, "laptop").await?;
     let wanted = users::Wanted {
         user_type: UserType::Service,
@@ -104,10 +109,12 @@ async fn invite(app: &App) -> Result<Cast, Failure> {
         mia: Player { bearer: token(app, &mia, "notebook").await?, user: mia },
         max_laptop,
         pipeline,
+        links,
     })
 }
 
-async fn person(app: &App, name: &str, email: &str, role: Role) -> Result<User, Failure> {
+/// A new person, with a one-time link to choose a password and sign in.
+async fn person(app: &App, name: &str, email: &str, role: Role) -> Result<(User, String), Failure> {
     let wanted = users::Wanted {
         user_type: UserType::Human,
         name,
@@ -117,7 +124,8 @@ async fn person(app: &App, name: &str, email: &str, role: Role) -> Result<User, 
         purpose: None,
         owner: None,
     };
-    Ok(users::create(app, &Call::command_line(), wanted).await?.user)
+    let created = users::create(app, &Call::command_line(), wanted).await?;
+    Ok((created.user, created.invite_url.ok_or("a person without an invitation")?))
 }
 
 async fn token(app: &App, user: &User, name: &str) -> Result<String, Failure> {
@@ -132,6 +140,10 @@ fn introduce(cast: &Cast, address: SocketAddr) -> Result<(), Failure> {
     say(format_args!("Tokenhouse is at http://{address}, with a sample upstream behind it.\n"))?;
     for user in [&cast.ada.user, &cast.max.user, &cast.mia.user, &cast.pipeline] {
         say(format_args!("  {:<22} {:<8} {:<8} {}", user.name, user.role, user.user_type, user.user_id))?;
+    }
+    say("\nTo look at in a browser; each link works once and lets you choose a password:\n")?;
+    for (role, link) in &cast.links {
+        say(format_args!("  {role:<8} {link}"))?;
     }
     say("\nTo paste (through the gateway as a Member; the own API as an Admin):\n")?;
     say(format_args!(

@@ -58,10 +58,8 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
         page.items.iter().flat_map(|token| [token.rotates, token.rotated_by]).flatten().collect();
     let related = tokens::find_many(&mut reader, &ids).await?;
     let personal = token_lists::count(&mut reader, Whose::Personal(call.caller.id)).await?;
-    let service = match manages_service {
-        true => Some(token_lists::count(&mut reader, Whose::AllService).await?),
-        false => None,
-    };
+    let service =
+        if manages_service { Some(token_lists::count(&mut reader, Whose::AllService).await?) } else { None };
     for token in &mut page.items {
         with_latest_use(app, token);
     }
@@ -126,9 +124,10 @@ pub async fn details(app: &App, call: &Call, id: TokenId) -> Result<Details, Err
     let (mut reader, now) = (app.store.read().await?, app.clock.now());
     let mut token = find(&mut reader, call, id).await?;
     let owner = users::find(&mut reader, token.owner.id).await?;
-    let creator = match token.created_by == token.owner.id {
-        true => None,
-        false => users::find(&mut reader, token.created_by).await?,
+    let creator = if token.created_by == token.owner.id {
+        None
+    } else {
+        users::find(&mut reader, token.created_by).await?
     };
     let old = beside(app, &mut reader, token.rotates).await?;
     let new = beside(app, &mut reader, token.rotated_by).await?;

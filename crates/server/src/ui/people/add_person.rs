@@ -81,7 +81,11 @@ pub async fn add(
         Ok(Created { user, invite_url: Some(url) }) => Invitation::show(&app, &visit, &call, user, url).await,
         Ok(_) => Err(Error::internal("a person was made without an invitation")),
         Err(error) => {
-            let messages = Messages::of_error(error, "email")?;
+            let is_taken = matches!(error, Error::Conflict(_));
+            let mut messages = Messages::of_error(error, "email")?;
+            if is_taken {
+                messages.reword("email", "somebody has this address already; they may be deactivated");
+            }
             show(&app, &visit, &call, form, messages).await
         }
     }

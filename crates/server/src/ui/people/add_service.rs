@@ -18,15 +18,13 @@ use crate::error::Error;
 use crate::service::tokens;
 use crate::service::users::{Wanted, create, create_with_token, rehearse};
 use crate::ui::form::Messages;
-use crate::ui::moment::Moment;
-use crate::ui::page::Visit;
+use crate::ui::page::{Section, Visit};
 use crate::ui::toast::{Happening, Toast};
+use crate::ui::tokens::lifetimes::{self, Lifetimes};
 
-/// The lifetimes that are offered, in days, as far as policy allows.
-const LIFETIMES: [i64; 4] = [30, 60, 90, 365];
-
-/// The lifetime that is chosen at first.
-const USUAL_LIFETIME: i64 = 90;
+/// What is said of a name whose id is taken.
+const TAKEN: &str =
+    "there is a service user with this id already, perhaps a deactivated one; choose another name";
 
 /// Which button was pressed.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -95,13 +93,6 @@ impl ServiceUserForm {
         let slug = Name::parse(&self.name).and_then(|name| slug(&name)).ok()?;
         Some(service_user_id(&slug))
     }
-
-    fn lifetime(&self) -> Result<Option<i64>, Error> {
-        match self.expires_in_days.as_str() {
-            "never" => Ok(None),
-            days => days.parse().map(Some).map_err(|_| Error::field("expires_in_days", "must be chosen")),
-        }
-    }
 }
 
 /// The first step.
@@ -112,20 +103,12 @@ pub(super) struct AddServiceUser {
     pub(super) choice: TeamChoice,
 }
 
-/// A lifetime that can be chosen.
-pub(super) struct Lifetime {
-    pub(super) value: String,
-    pub(super) label: String,
-    pub(super) end: Option<Moment>,
-    pub(super) chosen: bool,
-}
-
 /// The second step.
 pub(super) struct FirstToken {
     pub(super) id: String,
     pub(super) form: ServiceUserForm,
     pub(super) messages: Messages,
-    pub(super) lifetimes: Vec<Lifetime>,
+    pub(super) lifetimes: Lifetimes,
 }
 
 /// Asks what it is to be.
@@ -155,7 +138,14 @@ pub async fn add(
     };
     let messages = match done {
         Ok(response) => return Ok(response),
-        Err(error) => Messages::of_error(error, "name")?,
+        Err(error) => {
+            let is_taken = matches!(error, Error::Conflict(_));
+            let mut messages = Messages::of_error(error, "name")?;
+            if is_taken {
+                messages.reword("name", TAKEN);
+            }
+            messages
+        }
     };
     let is_about_the_token = |field| messages.of(field).is_some();
     if is_about_the_token("token") || is_about_the_token("expires_in_days") {
@@ -179,7 +169,7 @@ async fn generate(
 ) -> Result<Response, Error> {
     let token = tokens::FirstToken {
         name: &form.token,
-        expires_in_days: form.lifetime()?,
+        expires_in_days: lifetimes::parse(&form.expires_in_days),
         scim_endpoints_only: !form.scim_endpoints_only.is_empty(),
     };
     let (created, generated) = create_with_token(app, call, form.wanted(), token).await?;
@@ -207,37 +197,12 @@ async fn second_step(
     messages: Messages,
 ) -> Result<Response, Error> {
     let status = messages.status();
-    let lifetimes = lifetimes(app, visit, &form.expires_in_days);
+    let (page, policy) = (visit.page(Section::People, "Add service user"), tokens::policy(app));
+    let lifetimes = match form.expires_in_days.as_str() {
+        "" => Lifetimes::usual(&page, policy),
+        sent => Lifetimes::sent(&page, policy, sent),
+    };
     let id = form.id().unwrap_or_default();
     let dialog = Dialog::FirstToken(FirstToken { id, form, messages, lifetimes });
     Ok((status, users::behind(app, visit, call, dialog).await?).into_response())
-}
-
-/// What policy allows of what is offered; where that is nothing, the longest that it allows.
-fn lifetimes(app: &App, visit: &Visit, chosen: &str) -> Vec<Lifetime> {
-    let (policy, now) = (tokens::policy(app), app.clock.now());
-    let most = policy.most_days();
-    let mut days: Vec<i64> = LIFETIMES.into_iter().filter(|days| *days <= most).collect();
-    if days.is_empty() {
-        days.push(most);
-    }
-    let usual = days.iter().rev().find(|days| **days <= USUAL_LIFETIME).or(days.first()).copied();
-    let chosen = match chosen {
-        "" => usual.unwrap_or(most).to_string(),
-        other => other.to_owned(),
-    };
-    let page = visit.bare("");
-    let limited = days.into_iter().map(|days| Lifetime {
-        value: days.to_string(),
-        label: if days == 365 { "1 year".to_owned() } else { format!("{days} days") },
-        end: Some(page.moment(now.plus_days(days))),
-        chosen: chosen == days.to_string(),
-    });
-    let never = policy.allow_never.then(|| Lifetime {
-        value: "never".to_owned(),
-        label: "Never".to_owned(),
-        end: None,
-        chosen: chosen == "never",
-    });
-    limited.chain(never).collect()
 }

@@ -8,27 +8,28 @@ use axum::response::{IntoResponse, Response};
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::people::{PUBLIC_TEAM, UserType};
 use tokenhouse_core::policy::Permission;
-use tokenhouse_core::token::Status;
+use tokenhouse_store::audit::StoredRecord;
+use tokenhouse_store::token_lists::{TokenFilter, TokenSort, Whose};
 use tokenhouse_store::users::User;
 
 use super::account::Invitation;
 use super::activity::Deed;
 use super::edit::Edit;
-use super::{USERS, counted, place, user_path};
-use crate::api::PageQuery;
-use crate::api::body::{Id, Query};
+use super::{USERS, counted, user_path};
+use crate::api::body::Id;
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::auth::session::SeesPeople;
 use crate::error::Error;
 use crate::service::profile::{self, Consequences};
-use crate::service::{tokens, users};
-use crate::ui::list::Listing;
+use crate::service::tokens::{Generated, views};
+use crate::service::{self, users};
 use crate::ui::moment::Moment;
 use crate::ui::page::{Page, Rendered, Section, Visit};
 use crate::ui::token_shown::TokenShown;
+use crate::ui::tokens;
 
-/// How many tokens are listed at a time.
+/// How many of the tokens of a service user are listed.
 const TOKENS: i64 = 20;
 
 /// How much of what somebody did is told.
@@ -46,7 +47,7 @@ pub(super) enum Dialog {
 }
 
 struct Token {
-    id: i64,
+    path: String,
     name: String,
     state: &'static str,
     word: &'static str,
@@ -55,10 +56,17 @@ struct Token {
     last_use: Option<(Moment, String)>,
 }
 
+/// The tokens of a service user.
+struct Tokens {
+    /// How many there are.
+    total: u64,
+    newest: Vec<Token>,
+}
+
 /// What only Admins see.
 struct Inside {
-    /// Of a service user: its tokens.
-    tokens: Option<(Listing, Vec<Token>)>,
+    /// Of a service user.
+    tokens: Option<Tokens>,
     deeds: Vec<Deed>,
     all_deeds: u64,
 }
@@ -88,10 +96,9 @@ pub async fn one(
     visit: Visit,
     SeesPeople(call): SeesPeople,
     Id(id): Id,
-    Query(window): Query<PageQuery>,
 ) -> Result<Response, Error> {
     let user = users::one(&app, &call, UserId(id)).await?;
-    render(&app, &visit, &call, user, PageQuery { size: TOKENS, ..window }, None).await
+    render(&app, &visit, &call, user, None).await
 }
 
 /// The page with a dialog over it.
@@ -102,7 +109,7 @@ pub(super) async fn behind(
     user: User,
     dialog: Dialog,
 ) -> Result<Response, Error> {
-    render(app, visit, call, user, PageQuery { page: 1, size: TOKENS }, Some(dialog)).await
+    render(app, visit, call, user, Some(dialog)).await
 }
 
 /// The page of a service user whose first token is shown, for this once.
@@ -111,7 +118,7 @@ pub(super) async fn with_new_token(
     visit: &Visit,
     call: &Call,
     user: User,
-    generated: tokens::Generated,
+    generated: Generated,
 ) -> Result<Response, Error> {
     let page = visit.page(Section::People, "Token generated");
     let shown = TokenShown::new(app, &page, generated, user_path(user.id));
@@ -123,7 +130,6 @@ async fn render(
     visit: &Visit,
     call: &Call,
     user: User,
-    window: PageQuery,
     dialog: Option<Dialog>,
 ) -> Result<Response, Error> {
     let page = visit.page(Section::People, &*user.name).below("People", USERS);
@@ -132,7 +138,7 @@ async fn render(
         None => None,
     };
     let inside = if call.caller.has(Permission::ManagePeople) {
-        Some(inside(app, call, &page, &user, &window).await?)
+        Some(inside(app, call, &page, &user).await?)
     } else {
         None
     };
@@ -162,40 +168,31 @@ fn members_path(team: &str) -> String {
     format!("{USERS}?{query}")
 }
 
-async fn inside(
-    app: &Arc<App>,
-    call: &Call,
-    page: &Page,
-    user: &User,
-    window: &PageQuery,
-) -> Result<Inside, Error> {
+async fn inside(app: &Arc<App>, call: &Call, page: &Page, user: &User) -> Result<Inside, Error> {
     let tokens = match user.user_type {
         UserType::Human => None,
-        UserType::Service => {
-            let found = profile::tokens(app, call, user.id, window.window()?).await?;
-            let listing = Listing::new(page, ("created", true), place(window), counted(found.total));
-            Some((listing, found.items.into_iter().map(|token| shown(app, page, token)).collect()))
-        }
+        UserType::Service => Some(newest_tokens(app, call, page, user.id).await?),
     };
     let done = profile::activity(app, call, user.id, DEEDS).await?;
-    let deed =
-        |stored: &tokenhouse_store::audit::StoredRecord| Deed::of(page, &stored.record, user, call.caller.id);
+    let deed = |stored: &StoredRecord| Deed::of(page, &stored.record, user, call.caller.id);
     Ok(Inside { tokens, deeds: done.items.iter().map(deed).collect(), all_deeds: counted(done.total) })
 }
 
-fn shown(app: &App, page: &Page, token: tokenhouse_store::tokens::Token) -> Token {
-    let (state, word) = match tokens::status(&token, app.clock.now()) {
-        Status::Active => ("active", "Active"),
-        Status::Revoked => ("revoked", "Revoked"),
-        Status::Expired => ("expired", "Expired"),
+async fn newest_tokens(app: &Arc<App>, call: &Call, page: &Page, id: UserId) -> Result<Tokens, Error> {
+    let whose = Whose::Service(id);
+    let filter = TokenFilter { whose, part: None, status: None, sort: TokenSort::Created, descending: true };
+    let found = views::list(app, call, &filter, (TOKENS, 0)).await?.page;
+    let shown = |token: tokenhouse_store::tokens::Token| {
+        let (state, word) = tokens::state(service::tokens::status(&token, page.now()));
+        Token {
+            path: tokens::path(token.id),
+            state,
+            word,
+            scim: token.scim_only,
+            expires: token.expires_at.map(|at| page.moment(at)),
+            last_use: tokens::last_use(page, &token),
+            name: token.name,
+        }
     };
-    Token {
-        id: token.id.0,
-        state,
-        word,
-        scim: token.scim_only,
-        expires: token.expires_at.map(|at| page.moment(at)),
-        last_use: token.last_used_at.map(|at| (page.moment(at), token.last_used_ip.unwrap_or_default())),
-        name: token.name,
-    }
+    Ok(Tokens { total: counted(found.total), newest: found.items.into_iter().map(shown).collect() })
 }

@@ -12,7 +12,7 @@ use tokenhouse_core::token::{Status, TokenKind};
 use tokenhouse_store::tokens::Token;
 
 use super::rotate::RotateDialog;
-use super::tree::{Node, tree};
+use super::tree::{Entry, Node, tree};
 use super::{MadeBefore, Possible, isolated, last_use, list_of, path, query, state, status, tone};
 use crate::api::body::Id;
 use crate::app::App;
@@ -68,10 +68,10 @@ pub(super) struct View {
     /// When it expires, if that is soon.
     soon: Option<Moment>,
     is_scim: bool,
-    is_own: bool,
     owner: String,
     owner_id: String,
-    owner_path: String,
+    /// The page of the owner; `None` if that is the viewer.
+    owner_path: Option<String>,
     owner_is_active: bool,
     role: Role,
     teams: String,
@@ -163,7 +163,6 @@ impl View {
         let Details { token, owner, .. } = details;
         let status = status(page, token);
         let (state, word) = state(status);
-        let is_own = owner.id == call.caller.id;
         let expires = token.expires_at.map(|at| page.moment(at));
         let path = path(token.id);
         Self {
@@ -174,10 +173,9 @@ impl View {
             word,
             soon: expires.filter(|expires| expires.is_soon()),
             is_scim: token.scim_only,
-            is_own,
             owner: owner.name.clone(),
             owner_id: owner.user_id.clone(),
-            owner_path: format!("/settings/people/users/{}", owner.id),
+            owner_path: (owner.id != call.caller.id).then(|| format!("/settings/people/users/{}", owner.id)),
             owner_is_active: owner.deleted_at.is_none(),
             role: owner.role,
             teams: owner.teams.join(", "),

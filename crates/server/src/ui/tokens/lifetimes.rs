@@ -15,36 +15,36 @@ const USUAL: i64 = 90;
 const NEVER: &str = "never";
 
 /// The lifetimes to choose from.
-pub(super) struct Lifetimes {
-    pub(super) choices: Vec<Choice>,
+pub(in crate::ui) struct Lifetimes {
+    pub(in crate::ui) choices: Vec<Choice>,
     /// What policy forbids, in words.
-    pub(super) limit: Option<String>,
+    pub(in crate::ui) limit: Option<String>,
 }
 
 /// One of them.
-pub(super) struct Choice {
-    pub(super) value: String,
-    pub(super) label: String,
-    pub(super) is_chosen: bool,
+pub(in crate::ui) struct Choice {
+    pub(in crate::ui) value: String,
+    pub(in crate::ui) label: String,
+    pub(in crate::ui) is_chosen: bool,
     /// When the token would end; `None` is never.
-    pub(super) ends: Option<Moment>,
+    pub(in crate::ui) ends: Option<Moment>,
     /// The class that shows its day while it is chosen.
-    pub(super) outcome: &'static str,
+    pub(in crate::ui) outcome: &'static str,
 }
 
 impl Lifetimes {
     /// What policy allows, seen from the page. `chosen` is what was sent.
-    pub(super) fn sent(page: &Page, policy: LifetimePolicy, chosen: &str) -> Self {
+    pub(in crate::ui) fn sent(page: &Page, policy: LifetimePolicy, chosen: &str) -> Self {
         Self::new(page, policy, chosen, None)
     }
 
     /// What policy allows, with the usual one chosen.
-    pub(super) fn usual(page: &Page, policy: LifetimePolicy) -> Self {
+    pub(in crate::ui) fn usual(page: &Page, policy: LifetimePolicy) -> Self {
         Self::new(page, policy, &USUAL.min(policy.most_days()).to_string(), None)
     }
 
     /// What policy allows, and the lifetime of a predecessor; `chosen` is what was sent, if anything.
-    pub(super) fn as_before(
+    pub(in crate::ui) fn as_before(
         page: &Page,
         policy: LifetimePolicy,
         before: Lifetime,
@@ -122,6 +122,6 @@ fn limit(policy: LifetimePolicy) -> Option<String> {
 }
 
 /// The days that were sent: `None` is never. What is none of ours is 0, which no policy allows.
-pub(super) fn parse(sent: &str) -> Option<i64> {
+pub(in crate::ui) fn parse(sent: &str) -> Option<i64> {
     if sent == NEVER { None } else { Some(sent.parse().unwrap_or(0)) }
 }

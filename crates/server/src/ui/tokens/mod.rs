@@ -3,7 +3,7 @@
 pub mod change;
 pub mod details;
 pub mod generate;
-mod lifetimes;
+pub(super) mod lifetimes;
 pub mod list;
 pub mod rotate;
 mod tree;
@@ -22,7 +22,7 @@ use crate::service::tokens;
 const PERSONAL: &str = "/settings/tokens";
 
 /// The list of service tokens.
-const SERVICE: &str = "/settings/tokens/service";
+pub(super) const SERVICE: &str = "/settings/tokens/service";
 
 /// Where a list of this kind is.
 const fn list_of(kind: TokenKind) -> &'static str {
@@ -33,7 +33,7 @@ const fn list_of(kind: TokenKind) -> &'static str {
 }
 
 /// Where the page of a token is.
-fn path(id: TokenId) -> String {
+pub(super) fn path(id: TokenId) -> String {
     format!("{PERSONAL}/{id}")
 }
 
@@ -62,7 +62,7 @@ fn query(back: &str) -> String {
 }
 
 /// What a token amounts to, as it is shown: the class that gives it its colour, and the word.
-const fn state(status: Status) -> (&'static str, &'static str) {
+pub(super) const fn state(status: Status) -> (&'static str, &'static str) {
     match status {
         Status::Active => ("active", "Active"),
         Status::Revoked => ("revoked", "Revoked"),
@@ -80,7 +80,7 @@ const fn tone(status: Status) -> &'static str {
 }
 
 /// When and from which address a token was last used.
-fn last_use(page: &Page, token: &Token) -> Option<(Moment, String)> {
+pub(super) fn last_use(page: &Page, token: &Token) -> Option<(Moment, String)> {
     let at = token.last_used_at?;
     Some((page.moment(at), token.last_used_ip.clone().unwrap_or_default()))
 }

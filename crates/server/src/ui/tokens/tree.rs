@@ -8,13 +8,9 @@ use super::{path, state, status, tone};
 use crate::service::tokens::views::{Details, Relative};
 use crate::ui::page::Page;
 
-/// An entry of the tree, in the order in which it is written.
+/// A place in the tree, in the order in which it is written.
 pub(super) struct Node {
-    /// Name, path, tone and word of its state, if the viewer may see it.
-    pub(super) token: Option<Seen>,
-    pub(super) is_deleted: bool,
-    /// Whether it is the token of the page.
-    pub(super) is_this: bool,
+    pub(super) entry: Entry,
     /// Whether the token of the page was made with it.
     pub(super) is_maker: bool,
     /// Whether a list begins with it, inside the entry before.
@@ -25,11 +21,31 @@ pub(super) struct Node {
     pub(super) closes: usize,
 }
 
-pub(super) struct Seen {
-    pub(super) name: String,
-    pub(super) path: String,
-    pub(super) tone: &'static str,
-    pub(super) word: &'static str,
+/// What the viewer may see there.
+pub(super) enum Entry {
+    /// The token of the page: its name.
+    This(String),
+    /// Another token.
+    Other { name: String, path: String, tone: &'static str, word: &'static str },
+    /// A token that is deleted.
+    Deleted,
+    /// A token that is not for the viewer to see.
+    Hidden,
+}
+
+impl Entry {
+    fn new(page: &Page, relative: &Relative, this: TokenId) -> Self {
+        match &relative.token {
+            Some(token) if token.id == this => Self::This(token.name.clone()),
+            Some(token) => {
+                let status = status(page, token);
+                let (name, path) = (token.name.clone(), path(token.id));
+                Self::Other { name, path, tone: tone(status), word: state(status).1 }
+            }
+            None if relative.is_deleted => Self::Deleted,
+            None => Self::Hidden,
+        }
+    }
 }
 
 /// The token between what it was made with and what was made with it.
@@ -50,13 +66,7 @@ pub(super) fn tree(page: &Page, details: &Details) -> Vec<Node> {
             let before = place.checked_sub(1).map(|before| depths[before]);
             let after = depths.get(place + 1).copied().unwrap_or_default();
             Node {
-                token: relative.token.as_ref().map(|token| {
-                    let status = status(page, token);
-                    let (name, path) = (token.name.clone(), path(token.id));
-                    Seen { name, path, tone: tone(status), word: state(status).1 }
-                }),
-                is_deleted: relative.is_deleted,
-                is_this: relative.id == this.id,
+                entry: Entry::new(page, relative, this.id),
                 is_maker: Some(relative.id) == this.parent,
                 opens: before.is_some_and(|before| *depth > before),
                 ends: after <= *depth,

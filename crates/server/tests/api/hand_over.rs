@@ -1,0 +1,232 @@
+//! `/api/cli/authorize`: a command line gets a token by way of the browser.
+
+use serde_json::Value;
+use tokenhouse_core::people::Role;
+use tokenhouse_testkit::client::{Answer, Client};
+use tokenhouse_testkit::server::{Account, Bearer, PASSWORD, TestServer};
+
+use super::sign_in::actions_since;
+use super::{head, is_accepted};
+
+on_both_databases!(whoever_allows_it_hands_a_token_over, one_answer_makes_one_token);
+
+const CALLBACK: &str = "http://127.0.0.1:53682/callback?from=cli";
+const HOST: &str = "mara-thinkpad.fritz.box";
+
+fn address(callback: &str, state: &str, host: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("redirect_uri", callback).append_pair("state", state).append_pair("hostname", host);
+    format!("/api/cli/authorize?{}", query.finish())
+}
+
+/// The key in the form of a page.
+fn key(page: &Answer) -> String {
+    let text = page.text();
+    let key = text.split_once("name=\"key\" value=\"").and_then(|(_, rest)| rest.split_once('"'));
+    key.unwrap_or_else(|| panic!("no key: {page}")).0.to_owned()
+}
+
+async fn answer(browser: &Client, key: &str, days: &str, decision: &str) -> Answer {
+    let fields = [
+        ("redirect_uri", CALLBACK),
+        ("state", "a&b c"),
+        ("hostname", HOST),
+        ("key", key),
+        ("expires_in_days", days),
+        ("decision", decision),
+    ];
+    browser.post_form("/api/cli/authorize", &fields).await
+}
+
+async fn open(browser: &Client) -> String {
+    key(browser.get(&address(CALLBACK, "a&b c", HOST)).await.expect(200))
+}
+
+/// The token in the address that an answer leads to.
+fn token_in(answer: &Answer) -> Bearer {
+    let to = answer.expect(303).header("location").unwrap();
+    let rest = to.strip_prefix(&format!("{CALLBACK}&token=")).unwrap_or_else(|| panic!("not to the client"));
+    let (token, state) = rest.split_once("&state=").unwrap();
+    assert_eq!(state, "a%26b+c");
+    Bearer::new(token)
+}
+
+async fn tokens(server: &TestServer, account: &Account) -> Vec<Value> {
+    let listed = server.as_(&account.token).get("/api/user-tokens").await.json();
+    listed.as_array().unwrap().clone()
+}
+
+async fn whoever_allows_it_hands_a_token_over(server: TestServer) {
+    let mia = server.person("Mia", Role::Member).await;
+    let browser = server.browser(&mia).await;
+    let page = browser.get(&address(CALLBACK, "a&b c", HOST)).await;
+    for shown in [HOST, "127.0.0.1", "Mia", "Member", "http://127.0.0.1:53682/callback?from=cli"] {
+        assert!(page.expect(200).text().contains(shown), "{shown}: {page}");
+    }
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.ends_with("form-action 'self' http://127.0.0.1:53682"), "{policy}");
+    let before = head(&server).await;
+    let made = token_in(&answer(&browser, &key(&page), "30", "allow").await);
+    assert!(is_accepted(&server, &made).await);
+    assert_eq!(actions_since(&server, before).await, ["token.generated"]);
+    let current = server.as_(&made).get("/api/user-tokens/current").await.expect(200).json();
+    assert_eq!((&current["name"], &current["kind"]), (&HOST.into(), &"personal".into()));
+    assert_eq!(current["expiration"], "2026-02-14T10:30:00Z");
+    // The same computer again gets a token of another name.
+    let page = browser.get(&address(CALLBACK, "a&b c", HOST)).await;
+    assert!(page.text().contains(&format!("{HOST} (2)")), "{page}");
+    let second = token_in(&answer(&browser, &key(&page), "never", "allow").await);
+    let current = server.as_(&second).get("/api/user-tokens/current").await.expect(200).json();
+    assert_eq!((&current["name"], &current["expiration"]), (&format!("{HOST} (2)").into(), &Value::Null));
+}
+
+async fn one_answer_makes_one_token(server: TestServer) {
+    let mia = server.person("Mia", Role::Member).await;
+    let browser = server.browser(&mia).await;
+    let first = open(&browser).await;
+    token_in(&answer(&browser, &first, "30", "allow").await);
+    let count = tokens(&server, &mia).await.len();
+    // A double click, a reload, Back: asked again, with another key.
+    let again_from = head(&server).await;
+    let again = answer(&browser, &first, "30", "allow").await;
+    assert!(again.expect(409).text().contains("answered already"), "{again}");
+    assert_ne!(key(&again), first);
+    assert_eq!(head(&server).await, again_from);
+    // A key of somebody else, of another question, guessed, or too old.
+    let ben = server.person("Ben", Role::Member).await;
+    let of_ben = open(&server.browser(&ben).await).await;
+    let other = key(&browser.get(&address("http://localhost:1/", "a&b c", HOST)).await);
+    let old = open(&browser).await;
+    let before = head(&server).await;
+    for key in [&*of_ben, &other, "guessed", ""] {
+        answer(&browser, key, "30", "allow").await.expect(409);
+    }
+    server.clock.turn_to(server.clock.now().plus_seconds(600));
+    answer(&browser, &old, "30", "allow").await.expect(409);
+    assert_eq!((tokens(&server, &mia).await.len(), head(&server).await), (count, before));
+    token_in(&answer(&browser, &open(&browser).await, "30", "allow").await);
+}
+
+#[tokio::test]
+async fn whoever_denies_it_hands_nothing_over() {
+    let server = TestServer::start().await;
+    let mia = server.person("Mia", Role::Member).await;
+    let browser = server.browser(&mia).await;
+    let before = head(&server).await;
+    let denied = answer(&browser, &open(&browser).await, "90", "deny").await;
+    let expected = format!("{CALLBACK}&error=access_denied&state=a%26b+c");
+    assert_eq!(denied.expect(303).header("location"), Some(&*expected));
+    assert_eq!(head(&server).await, before);
+}
+
+#[tokio::test]
+async fn whoever_is_signed_out_signs_in_and_comes_back() {
+    let server = TestServer::start().await;
+    let mia = server.person("Mia", Role::Member).await;
+    let browser = server.browser(&mia).await;
+    let stranger = server.client().on_our_page();
+    let asked = address(CALLBACK, "a&b c", HOST);
+    for sent in [stranger.get(&asked).await, answer(&stranger, &open(&browser).await, "30", "allow").await] {
+        let to = sent.expect(303).header("location").unwrap().to_owned();
+        let (_, query) = to.split_once("/login?").unwrap();
+        let next = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "next").unwrap().1;
+        let fields = [("user_name", "mia@example.com"), ("password", PASSWORD), ("next", &*next)];
+        let in_again = stranger.post_form("/login", &fields).await;
+        assert_eq!(in_again.expect(303).header("location"), Some(&*next));
+        let page = stranger.in_session(&in_again).get(&next).await;
+        assert!(page.expect(200).text().contains(HOST), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_elsewhere_is_a_page_and_never_a_redirect() {
+    let server = TestServer::start().await;
+    let mia = server.person("Mia", Role::Member).await;
+    let browser = server.browser(&mia).await;
+    let before = head(&server).await;
+    for callback in [
+        "https://127.0.0.1:1/",
+        "http://127.0.0.1/",
+        "http://127.1:1/",
+        "http://evil.example:1/",
+        "http://127.0.0.1:1@evil.example:1/",
+        "http://user@localhost:1/",
+        "http://localhost:1/#x",
+        "http://localhost.evil.example:1/",
+        "javascript:alert(1)",
+        "\"><script>alert(1)</script>",
+        "",
+    ] {
+        let fields = [
+            ("redirect_uri", callback),
+            ("hostname", HOST),
+            ("key", "x"),
+            ("expires_in_days", "30"),
+            ("decision", "allow"),
+        ];
+        for client in [&browser, &server.client().on_our_page()] {
+            for page in [
+                client.get(&address(callback, "s", HOST)).await,
+                client.post_form("/api/cli/authorize", &fields).await,
+            ] {
+                assert_eq!(page.expect(400).header("location"), None, "{page}");
+                assert!(!page.text().contains("<script>"), "{page}");
+                assert!(!page.header("content-security-policy").unwrap().contains("evil"), "{page}");
+            }
+        }
+    }
+    let more = "&redirect_uri=http://localhost:2/";
+    for query in [
+        "".to_owned(),
+        "?hostname=x".to_owned(),
+        address(CALLBACK, "s", HOST)["/api/cli/authorize".len()..].to_owned() + more,
+    ] {
+        browser.get(&format!("/api/cli/authorize{query}")).await.expect(400);
+    }
+    for host in ["", "a\nb", "gpj\u{202e}exe", &"a".repeat(254)] {
+        browser.get(&address(CALLBACK, "s", host)).await.expect(400);
+    }
+    browser.get(&address(CALLBACK, &"s".repeat(1_001), HOST)).await.expect(400);
+    assert_eq!(head(&server).await, before);
+}
+
+#[tokio::test]
+async fn a_hostile_computer_is_shown_as_text() {
+    let server = TestServer::start().await;
+    let mia = server.person("Mia", Role::Member).await;
+    let browser = server.browser(&mia).await;
+    for hostile in ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'🚀'"] {
+        let page = browser.get(&address("http://[::1]:7/?x=\"><script>", hostile, hostile)).await;
+        // The address with quotes is no address at all.
+        page.expect(400);
+        let page = browser.get(&address("http://[::1]:7/?x=1", hostile, hostile)).await;
+        assert!(page.expect(200).text().contains("<bdi>"), "{page}");
+        assert!(!page.text().contains("<script>") && !page.text().contains("<img"), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_limits_what_is_offered_and_taken() {
+    let server = TestServer::builder()
+        .configured(|config| {
+            config.policy.max_lifetime_days = 60;
+            config.policy.allow_never = false;
+        })
+        .start()
+        .await;
+    let mia = server.person("Mia", Role::Member).await;
+    let browser = server.browser(&mia).await;
+    let page = browser.get(&address(CALLBACK, "a&b c", HOST)).await;
+    for (value, offered) in [("30", true), ("60", true), ("90", false), ("365", false), ("never", false)] {
+        assert_eq!(page.text().contains(&format!("value=\"{value}\"")), offered, "{value}: {page}");
+    }
+    assert!(page.text().contains("value=\"60\" checked"), "{page}");
+    let before = head(&server).await;
+    for refused in ["90", "never", "0", "-1", "x", ""] {
+        let again = answer(&browser, &open(&browser).await, refused, "allow").await;
+        assert!(again.expect(422).text().contains("id=\"expires-in-days-error\""), "{again}");
+    }
+    assert_eq!(head(&server).await, before);
+    token_in(&answer(&browser, &open(&browser).await, "45", "allow").await);
+}
