@@ -8,9 +8,13 @@ const BEFORE_TESTS: [&str; 3] = [
     "cargo-deny --locked check --hide-inclusion-graph bans licenses sources",
 ];
 
-const TESTS: [&str; 2] = [
+const TESTS: [&str; 5] = [
     "cargo test --workspace --locked",
     "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked",
+    // The pages in a browser, served by the binary as it is built alone.
+    "cargo build --locked -p tokenhouse",
+    "npm --prefix e2e ci --prefer-offline --no-audit --no-fund",
+    "npm --prefix e2e test",
 ];
 
 /// Runs the checks in order, up to the first that fails.

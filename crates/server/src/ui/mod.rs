@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::to_bytes;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts as _, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -41,6 +41,7 @@ use crate::api::status;
 use crate::app::App;
 use crate::auth::guard::RequestId;
 use crate::auth::origin::same_origin;
+use crate::auth::session::SignedIn;
 use crate::error::{Error, Problem};
 use crate::observe;
 use crate::verify::gateway;
@@ -177,8 +178,13 @@ pub async fn unknown(State(app): State<Arc<App>>, request: Request) -> Response 
         return gateway::gateway(State(app), request).await.into_response();
     }
     let (visit, id) = (Visit::of(&app, &request), request.extensions().get::<RequestId>().cloned());
-    match gateway::gateway(State(Arc::clone(&app)), request).await {
+    let (parts, body) = request.into_parts();
+    let mut asked = parts.clone();
+    match gateway::gateway(State(Arc::clone(&app)), Request::from_parts(parts, body)).await {
         Err(error @ Error::NotFound(_)) => {
+            asked.extensions.insert(visit.clone());
+            // Whoever is signed in is told in the frame; anybody else, and with any trouble, without it.
+            let _ = SignedIn::from_request_parts(&mut asked, &app).await;
             let mut response = error.into_response();
             finish(&app, &visit, id, &mut response);
             response

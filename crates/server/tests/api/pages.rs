@@ -225,3 +225,16 @@ async fn a_page_never_goes_upstream_however_it_is_spelled() {
         server.as_(&ada.token).send(Method::GET, path, None, "").await.problem(404);
     }
 }
+
+#[tokio::test]
+async fn whoever_is_signed_in_stays_in_the_frame_where_there_is_nothing() {
+    let server = TestServer::start().await;
+    let mia = server.person("Mia", Role::Member).await;
+    let framed = async |client: Client| {
+        let answer = client.with("accept", "text/html").get("/settings/nothing").await;
+        answer.expect(404).text().contains("<nav class=\"rail\"")
+    };
+    assert!(framed(server.browser(&mia).await).await);
+    assert!(!framed(server.client()).await);
+    assert!(!framed(server.client().with("cookie", "__Host-tokenhouse=guessed")).await);
+}

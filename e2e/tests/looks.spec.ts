@@ -1,0 +1,53 @@
+import { looksRight } from "../support/looks.ts";
+import { expect, test } from "../support/test.ts";
+import { generated } from "../support/tokens.ts";
+
+test("pages of tokens look right", async ({ page, server, signedInAs }) => {
+	test.slow();
+	await signedInAs("Admin", "Mara Lindqvist");
+	await page.goto("/settings/tokens");
+	await looksRight(page, "tokens-none");
+	const token = await generated(page, "deploy-key");
+	const names = ["a".repeat(255), "🚀".repeat(255), "مفتاح التقارير الشهرية (v2)", "<script>alert(1)</script>"];
+	for (const name of names) {
+		await server.api("POST", "/api/user-tokens", { name, expires_in_days: 5 }, token);
+	}
+	await page.goto("/settings/tokens");
+	await looksRight(page, "tokens");
+	await page.getByRole("link", { name: "deploy-key", exact: true }).click();
+	await expect(page.getByRole("heading", { level: 1 })).toContainText("deploy-key");
+	const details = page.url();
+	await looksRight(page, "token-details");
+	for (const dialog of ["rotate", "revoke"]) {
+		await page.goto(`${details}/${dialog}`);
+		await looksRight(page, `token-${dialog}`);
+	}
+	await page.goto("/settings/tokens/generate?kind=service");
+	await looksRight(page, "generate");
+	await page.getByRole("button", { name: "Generate token" }).click();
+	await expect(page.getByLabel("Name", { exact: true })).toHaveAttribute("aria-invalid", "true");
+	await looksRight(page, "generate-wrong");
+});
+
+test("pages of people look right", async ({ page, server, signedInAs }) => {
+	test.slow();
+	const mara = await signedInAs("Admin", "Mara Lindqvist");
+	await server.person("Member", "🚀".repeat(255));
+	const user = await server.service("Terraform Cloud");
+	await server.token("first", user.id);
+	for (const [name, path] of [
+		["people", "/settings/people/users"],
+		["person", `/settings/people/users/${mara.id}`],
+		["service-user", `/settings/people/users/${user.id}`],
+		["service-user-edit", `/settings/people/users/${user.id}/edit`],
+		["service-user-deactivate", `/settings/people/users/${user.id}/deactivate`],
+		["service-user-add", "/settings/people/users/add-service-user"],
+		["person-add", "/settings/people/users/add-person"],
+		["teams", "/settings/people/teams"],
+		["tokens-service", "/settings/tokens/service"],
+		["account", "/settings/account"],
+	]) {
+		await page.goto(path);
+		await looksRight(page, name);
+	}
+});
