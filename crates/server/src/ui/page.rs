@@ -123,8 +123,7 @@ impl Section {
         match self {
             Self::Tokens => Role::Member,
             Self::People => Permission::SeePeople.least_role(),
-            Self::Audit => Permission::Audit.least_role(),
-            Self::Settings => Permission::Audit.least_role(),
+            Self::Audit | Self::Settings => Permission::Audit.least_role(),
         }
     }
 }

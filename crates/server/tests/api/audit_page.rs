@@ -65,7 +65,7 @@ async fn the_filters_of_the_page_are_those_of_the_api(server: TestServer) {
     let api = server.as_(&people.admin.token);
     let member = people.member.id;
     for query in [
-        "".to_owned(),
+        String::new(),
         "?date=2026-01-15&timeframe=week&user=&action=".to_owned(),
         "?action=token.revoked".to_owned(),
         format!("?user={member}"),

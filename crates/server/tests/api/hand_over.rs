@@ -178,7 +178,7 @@ async fn an_address_elsewhere_is_a_page_and_never_a_redirect() {
     }
     let more = "&redirect_uri=http://localhost:2/";
     for query in [
-        "".to_owned(),
+        String::new(),
         "?hostname=x".to_owned(),
         address(CALLBACK, "s", HOST)["/api/cli/authorize".len()..].to_owned() + more,
     ] {
