@@ -27,6 +27,8 @@ export default defineConfig({
 		launchOptions: { executablePath: chromium() },
 		locale: "en-GB",
 		timezoneId: "Europe/Berlin",
+		// What moves can't be clicked, and without scripts it is never known to have stopped.
+		contextOptions: { reducedMotion: "reduce" },
 		trace: "retain-on-failure",
 	},
 });

@@ -222,22 +222,28 @@ withAndWithoutScripts(() => {
 		await page.goto("/settings/people/users");
 		await expect(page.getByRole("button", { name: "Add", exact: true })).toHaveCount(0);
 		await page.getByRole("searchbox").fill(`quest`);
-		await page.getByRole("button", { name: "Filter" }).click();
+		await applyFilter(page);
 		await expect(found.filter({ hasText: suffix })).toHaveText([manager.name, robot.name]);
 		await page.getByText("Deactivated too").click();
-		await page.getByRole("button", { name: "Filter" }).click();
+		await applyFilter(page);
 		await expect(found.filter({ hasText: suffix })).toHaveText([gone.name, manager.name, robot.name]);
 		await expect(row(page, gone.name)).toContainText("Deactivated");
 		await expect(row(page, robot.name)).toContainText("Service");
 		await page.getByLabel("Role", { exact: true }).selectOption("Manager");
-		await page.getByRole("button", { name: "Filter" }).click();
+		await applyFilter(page);
 		await expect(found.filter({ hasText: suffix })).toHaveText([manager.name]);
 		await page.getByLabel("Role", { exact: true }).selectOption("Any role");
 		await page.getByLabel("Type", { exact: true }).selectOption("Service users");
-		await page.getByRole("button", { name: "Filter" }).click();
+		await applyFilter(page);
 		await expect(found.filter({ hasText: suffix })).toHaveText([robot.name]);
 	});
 });
+
+/** Scripts apply a filter as it changes, and take the button away. */
+async function applyFilter(page: Page): Promise<void> {
+	const button = page.getByRole("button", { name: "Filter" });
+	if (await button.isVisible()) await button.click();
+}
 
 test("the id of a service user is shown while its name is typed", async ({ page, signedInAs }) => {
 	await signedInAs("Admin");

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::people::Invalid;
 
-/// The fewest bytes a new password may have.
+/// The fewest characters a new password may have.
 const SHORTEST: usize = 12;
 
 /// The most bytes a new password may have.
@@ -27,11 +27,13 @@ impl Typed {
         Self(typed)
     }
 
-    /// Checks that it is good enough to be somebody's password from now on: 12 to 1,024 bytes.
+    /// Checks that it is good enough to be somebody's password from now on: 12 characters to 1,024 bytes.
     pub fn choose(self) -> Result<Password, Invalid> {
         match self.0.len() {
-            ..SHORTEST => Err(Invalid(format!("must have at least {SHORTEST} characters"))),
-            SHORTEST..=LONGEST => Ok(Password(self)),
+            _ if self.0.chars().count() < SHORTEST => {
+                Err(Invalid(format!("must have at least {SHORTEST} characters")))
+            }
+            ..=LONGEST => Ok(Password(self)),
             _ => Err(Invalid(format!("must have at most {LONGEST} bytes"))),
         }
     }
@@ -102,7 +104,8 @@ mod tests {
     }
 
     #[test]
-    fn a_password_has_12_to_1024_bytes_and_stays_as_it_was_typed() {
+    fn a_password_has_12_characters_to_1024_bytes_and_stays_as_it_was_typed() {
+        assert_eq!(choose("éééééé"), Err("must have at least 12 characters".into()));
         assert_eq!(choose("  twelve by  "), Ok("  twelve by  ".into()));
         assert_eq!(choose(&"x".repeat(12)).map(|p| p.len()), Ok(12));
         assert_eq!(choose(&"x".repeat(11)), Err("must have at least 12 characters".into()));

@@ -59,7 +59,7 @@ impl Limits {
     /// too many have failed. Whether there is such an account makes no difference.
     pub fn sign_in(&self, address: IpAddr, name: &str, now: Timestamp) -> Result<SignIn, Error> {
         let address = subscriber(address);
-        let account = (address, self.typed.hash_one(fold(name)));
+        let account = (address, self.typed.hash_one(fold(name.trim())));
         let too_many = |wait| Error::TooMany { retry_after: wait };
         self.failed_sign_ins_per_account.count(account, now).map_err(too_many)?;
         if let Err(wait) = self.failed_sign_ins.count(address, now) {

@@ -121,6 +121,13 @@ pub async fn delete(w: &mut Writer, user: UserId, id: SessionId) -> Result<bool,
     Ok(w.execute(delete).await? > 0)
 }
 
+/// Deletes the session with this secret, if there is one.
+pub async fn delete_with_secret(w: &mut Writer, secret_hash: &[u8; 32]) -> Result<(), Error> {
+    let delete = sqlx::query("DELETE FROM sessions WHERE secret_hash = $1").bind(secret_hash.as_slice());
+    w.execute(delete).await?;
+    Ok(())
+}
+
 /// Deletes all sessions of a person and tells how many of them hadn't ended by themselves.
 pub async fn delete_of_user(w: &mut Writer, user: UserId) -> Result<u64, Error> {
     delete_ended(w).await?;

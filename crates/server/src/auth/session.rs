@@ -19,9 +19,13 @@ use crate::ui::page::Visit;
 /// The most characters that are kept of what a browser calls itself.
 const USER_AGENT_LIMIT: usize = 255;
 
-/// Browsers take a cookie of the first name only over TLS and only from this very host.
+/// The names of the cookie. Browsers take one of the first name only over TLS and only from this very
+/// host; the second is for plain HTTP.
+pub const NAMES: [&str; 2] = ["__Host-tokenhouse", "tokenhouse"];
+
 fn cookie_name(config: &Config) -> &'static str {
-    if is_secure(config) { "__Host-tokenhouse" } else { "tokenhouse" }
+    let [secure, plain] = NAMES;
+    if is_secure(config) { secure } else { plain }
 }
 
 fn is_secure(config: &Config) -> bool {
@@ -66,6 +70,8 @@ pub struct Browser {
     pub origin: Origin,
     /// What it calls itself.
     pub user_agent: Option<String>,
+    /// The secret of the session it is in, or says it is in.
+    pub session: Option<Arc<SessionSecret>>,
 }
 
 impl FromRequestParts<Arc<App>> for Browser {
@@ -77,7 +83,8 @@ impl FromRequestParts<Arc<App>> for Browser {
             let text = String::from_utf8_lossy(value.as_bytes());
             text.chars().take(USER_AGENT_LIMIT).collect()
         });
-        Ok(Self { origin: guard::origin(parts, app), user_agent })
+        let session = presented(&parts.headers, &app.config).map(Arc::new);
+        Ok(Self { origin: guard::origin(parts, app), user_agent, session })
     }
 }
 

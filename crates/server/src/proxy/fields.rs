@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use hyper::body::Body;
 
 use super::Origin;
+use crate::auth::session;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -61,7 +62,26 @@ pub(super) fn clean_request(headers: &mut HeaderMap, keep_authorization: bool) {
     }
     // HTTP/2 clients split their cookies, which no other context knows (RFC 9113, section 8.2.3).
     join(headers, COOKIE, "; ", None);
+    keep_session(headers);
     remove(headers, is_ours);
+}
+
+/// Takes the session of our own pages out of the cookies: with it the upstream could act as the person.
+fn keep_session(headers: &mut HeaderMap) {
+    let Some(line) = headers.get(COOKIE) else { return };
+    let cookies = line.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let is_ours = |cookie: &&[u8]| {
+        let name = cookie.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+        session::NAMES.iter().any(|ours| name == ours.as_bytes())
+    };
+    let (ours, others): (Vec<_>, Vec<_>) = cookies.partition(is_ours);
+    if ours.is_empty() {
+        return;
+    }
+    match HeaderValue::from_bytes(&others.join(&b"; "[..])) {
+        Ok(line) if !line.is_empty() => drop(headers.insert(COOKIE, line)),
+        _ => drop(headers.remove(COOKIE)),
+    }
 }
 
 /// Takes out what is meant for one hop only (RFC 9110, section 7.6.1).

@@ -172,6 +172,8 @@ pub async fn change(
         return Err(Error::Conflict("the password has just been changed".into()));
     }
     passwords::set(&mut writer, user, &required(hash)?).await?;
+    // A link that was sent for a lost password must not undo this one.
+    invitations::use_up(&mut writer, user).await?;
     let ended = sessions::delete_of_user(&mut writer, user).await?;
     let changes = Changes::default().note("sessions", ended, 0);
     record(&mut writer, call, Action::UserPasswordChanged, changes).await?;

@@ -64,7 +64,8 @@ fn usable(account: &Account) -> Option<PasswordHash> {
     account.hash.clone().filter(|_| account.active)
 }
 
-/// Begins a session of somebody who has shown who they are, with a record.
+/// Begins a session of somebody who has shown who they are, with a record. The one that the browser was in
+/// ends: nobody signs it out any more.
 pub(super) async fn start(
     app: &App,
     writer: &mut Writer,
@@ -72,6 +73,9 @@ pub(super) async fn start(
     user: UserId,
 ) -> Result<SessionSecret, Error> {
     sessions::delete_ended(writer).await?;
+    if let Some(before) = &browser.session {
+        sessions::delete_with_secret(writer, &app.master.session_hash(before)).await?;
+    }
     let secret = SessionSecret::generate(&app.random)?;
     let new = NewSession {
         user,

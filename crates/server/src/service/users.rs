@@ -337,6 +337,7 @@ pub async fn deactivate(app: &App, call: &Call, id: UserId) -> Result<(), Error>
     keep_an_admin(&mut writer, &user).await?;
     let now = writer.now();
     sessions::delete_of_user(&mut writer, id).await?;
+    invitations::use_up(&mut writer, id).await?;
     set_deactivated(app, call, writer, &user, Some(now), Action::UserDeactivated).await
 }
 

@@ -11,10 +11,10 @@ use serde::Deserialize;
 use tokenhouse_core::token::LifetimePolicy;
 
 use super::form::Messages;
-use super::moment::Moment;
 use super::page::{Page, Rendered, Visit};
 use super::protection::FormTarget;
 use super::sign_in::unsaved;
+use super::tokens::lifetimes::{self, Lifetimes};
 use crate::api::body::Form;
 use crate::app::App;
 use crate::auth::guard::Call;
@@ -24,16 +24,6 @@ use crate::service::hand_over::{self, Request};
 
 /// Where a command line sends the browser.
 const PATH: &str = "/api/cli/authorize";
-
-/// Lifetimes that are offered, in days.
-const OFFERED: [(i64, &str, &str); 4] =
-    [(30, "30", "30 days"), (60, "60", "60 days"), (90, "90", "90 days"), (365, "365", "1 year")];
-
-/// The one that is proposed.
-const PROPOSED: &str = "90";
-
-/// What a token without expiry is called in the form.
-const NEVER: &str = "never";
 
 /// What a command line asks for, as it was sent.
 #[derive(Debug, Deserialize)]
@@ -75,18 +65,9 @@ struct Consent {
     /// The address that asks.
     ip: String,
     key: String,
-    lifetimes: Vec<Offer>,
+    lifetimes: Lifetimes,
     /// Whether an answer came that was not to this question.
     stale: bool,
-}
-
-/// A lifetime to choose.
-struct Offer {
-    value: &'static str,
-    label: &'static str,
-    chosen: bool,
-    /// When the token would stop working; never if there is none.
-    end: Option<Moment>,
 }
 
 /// The page with its key, and with the right of its form to lead to the command line.
@@ -95,30 +76,17 @@ async fn consent(
     call: &Call,
     visit: &Visit,
     (asked, request): (Asked, &Request),
-    (chosen, messages, stale): (&str, Messages, bool),
+    (chosen, messages, stale): (Option<&str>, Messages, bool),
 ) -> Result<Response, Error> {
     let page = visit.bare("A command line asks for a token");
     let now = app.clock.now();
     let session = call.session().ok_or(Error::SignedOut)?;
     let key = app.questions.ask(&app.random, session, &asked.address(), now)?;
     let policy = LifetimePolicy::from(app.config.policy);
-    let lasting = OFFERED.iter().filter(|(days, ..)| *days <= policy.most_days());
-    let mut lifetimes: Vec<Offer> = lasting
-        .map(|&(days, value, label)| Offer {
-            value,
-            label,
-            chosen: value == chosen,
-            end: Some(page.moment(now.whole_second().plus_days(days))),
-        })
-        .collect();
-    if policy.allow_never {
-        lifetimes.push(Offer { value: NEVER, label: "Never", chosen: chosen == NEVER, end: None });
-    }
-    if !lifetimes.iter().any(|offer| offer.chosen)
-        && let Some(longest) = lifetimes.last_mut()
-    {
-        longest.chosen = true;
-    }
+    let lifetimes = match chosen {
+        Some(chosen) => Lifetimes::sent(&page, policy, chosen),
+        None => Lifetimes::usual(&page, policy),
+    };
     let target = FormTarget::origin_of(request.callback.uri());
     let name = hand_over::token_name(app, call, &request.host).await?.to_string();
     let ip = call.ip.map(|ip| ip.to_string()).unwrap_or_default();
@@ -138,7 +106,7 @@ pub async fn ask(
     // Before anybody signs in for it: what asks wrongly gets no further.
     let request = asked.check()?;
     let SignedIn(call) = call?;
-    consent(&app, &call, &visit, (asked, &request), (PROPOSED, Messages::default(), false)).await
+    consent(&app, &call, &visit, (asked, &request), (None, Messages::default(), false)).await
 }
 
 /// The form of the page.
@@ -149,6 +117,7 @@ pub struct Answer {
     state: Option<String>,
     hostname: String,
     key: String,
+    #[serde(default)]
     expires_in_days: String,
     decision: Decision,
 }
@@ -178,36 +147,24 @@ pub async fn answer(
     };
     let session = call.session().ok_or(Error::SignedOut)?;
     if !app.questions.answer(&key, session, &asked.address(), app.clock.now()) {
-        let again = (chosen.as_str(), Messages::default(), true);
+        let again = (Some(&*chosen), Messages::default(), true);
         let page = consent(&app, &call, &visit, (asked, &request), again).await?;
         return Ok((StatusCode::CONFLICT, page).into_response());
     }
     if decision == Decision::Deny {
         return to_client(&request.denied());
     }
-    let made = match days(&chosen) {
-        Ok(days) => hand_over::allow(&app, &call, &request.host, days).await,
-        Err(error) => Err(error),
-    };
-    match made {
+    let days = lifetimes::parse(&chosen);
+    match hand_over::allow(&app, &call, &request.host, days).await {
         Ok(generated) => to_client(&request.allowed(&generated)),
         Err(error) => {
             let status = error.status();
             let messages = Messages::of_error(error, "expires_in_days")?;
-            let again = (chosen.as_str(), messages, false);
+            let again = (Some(&*chosen), messages, false);
             let page = consent(&app, &call, &visit, (asked, &request), again).await?;
             Ok((status, page).into_response())
         }
     }
-}
-
-/// The lifetime that was chosen; `None` is never.
-fn days(chosen: &str) -> Result<Option<i64>, Error> {
-    if chosen == NEVER {
-        return Ok(None);
-    }
-    let days = chosen.parse().map_err(|_| Error::field("expires_in_days", "choose one of these"))?;
-    Ok(Some(days))
 }
 
 /// On to the command line. The address may hold a token, so nothing prints it.

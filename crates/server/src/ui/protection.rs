@@ -37,7 +37,10 @@ impl FormTarget {
         if !host.chars().all(plain) || address.authority()?.as_str().contains('@') {
             return None;
         }
-        HeaderValue::try_from(format!("{POLICY} {scheme}://{host}{port}")).ok().map(Self)
+        // A policy can't name an IPv6 address; browsers pass over one that tries.
+        let target =
+            if host.starts_with('[') { format!("{scheme}:") } else { format!("{scheme}://{host}{port}") };
+        HeaderValue::try_from(format!("{POLICY} {target}")).ok().map(Self)
     }
 }
 
@@ -103,7 +106,7 @@ mod tests {
         for (address, allowed) in [
             ("http://127.0.0.1:53682/callback?x=1", "'self' http://127.0.0.1:53682"),
             ("http://localhost:1/", "'self' http://localhost:1"),
-            ("http://[::1]:53682/callback", "'self' http://[::1]:53682"),
+            ("http://[::1]:53682/callback", "'self' http:"),
         ] {
             assert_eq!(policy(address).as_deref(), Some(allowed));
         }

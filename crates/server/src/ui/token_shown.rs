@@ -63,25 +63,24 @@ impl fmt::Debug for TokenShown {
     }
 }
 
-/// `<token-name>-token.txt`, in which nothing can lead to another folder, hide the ending or look like an
-/// option: letters, digits and a few signs stay, whatever else there is becomes `_`.
+/// `<token-name>-token.txt`. What could lead to another folder, mean something to a shell or a file system,
+/// or hide the ending becomes `_`; dots, dashes and spaces don't stand first.
 fn file_name(name: &str) -> String {
-    let mut kept = String::new();
-    for letter in name.chars() {
-        let stays =
-            letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '.' | '(' | ')' | '+' | '@' | ',');
-        let letter = if stays { letter } else { '_' };
-        if kept.len() + letter.len_utf8() > FILE_LIMIT {
-            break;
-        }
-        if letter != '_' || !kept.ends_with('_') {
-            kept.push(letter);
-        }
+    let kept: String = name.chars().map(|letter| if is_harmless(letter) { letter } else { '_' }).collect();
+    let mut kept = kept.trim_start_matches(['.', '-', ' ', '~']);
+    while kept.len() > FILE_LIMIT {
+        let (last, _) = kept.char_indices().next_back().unwrap_or_default();
+        kept = &kept[..last];
     }
-    match kept.trim_matches([' ', '.', '-', '_', ',']) {
-        "" => "token.txt".to_owned(),
-        kept => format!("{kept}-token.txt"),
-    }
+    if kept.is_empty() { "token.txt".to_owned() } else { format!("{kept}-token.txt") }
+}
+
+fn is_harmless(letter: char) -> bool {
+    // Marks that turn the direction of text round, or can't be seen.
+    let hides = matches!(letter,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    !letter.is_control() && !hides && !"/\\<>:\"|?*'`;&$".contains(letter)
 }
 
 #[cfg(test)]
@@ -94,15 +93,18 @@ mod tests {
             ("deploy-key", "deploy-key-token.txt"),
             ("deploy-key (rotated 2026-11-18)", "deploy-key (rotated 2026-11-18)-token.txt"),
             ("Schlüssel für CI", "Schlüssel für CI-token.txt"),
-            ("../../etc/passwd", "etc_passwd-token.txt"),
-            ("..\\..\\boot.ini", "boot.ini-token.txt"),
-            ("<script>alert(1)</script>", "script_alert(1)_script-token.txt"),
+            ("../../etc/passwd", "_.._etc_passwd-token.txt"),
+            ("..\\..\\boot.ini", "_.._boot.ini-token.txt"),
+            ("<script>alert(1)</script>", "_script_alert(1)__script_-token.txt"),
             ("a\u{202e}txt.exe", "a_txt.exe-token.txt"),
             ("-rf", "rf-token.txt"),
             (".bashrc", "bashrc-token.txt"),
-            ("C:\\con", "C_con-token.txt"),
-            ("\"quoted\"; rm", "quoted_ rm-token.txt"),
-            ("🚀🌙", "token.txt"),
+            ("C:\\con", "C__con-token.txt"),
+            ("\"quoted\"; rm", "_quoted__ rm-token.txt"),
+            ("🚀🌙", "🚀🌙-token.txt"),
+            ("a__b", "a__b-token.txt"),
+            ("v1-", "v1--token.txt"),
+            ("...", "token.txt"),
             ("مفتاح التقارير", "مفتاح التقارير-token.txt"),
         ] {
             assert_eq!(file_name(name), file, "{name}");

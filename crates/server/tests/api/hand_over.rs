@@ -207,6 +207,25 @@ async fn a_hostile_computer_is_shown_as_text() {
 }
 
 #[tokio::test]
+async fn what_is_proposed_is_never_more_than_policy_wants() {
+    for (most, never, proposed) in [(60, true, "60"), (20, false, "20"), (365, true, "90")] {
+        let server = TestServer::builder()
+            .configured(move |config| {
+                config.policy.max_lifetime_days = most;
+                config.policy.allow_never = never;
+            })
+            .start()
+            .await;
+        let browser = server.browser(&server.person("Mia", Role::Member).await).await;
+        let page = browser.get(&address(CALLBACK, "s", HOST)).await;
+        let checked = format!("value=\"{proposed}\" checked");
+        assert_eq!(page.expect(200).text().matches("\" checked").count(), 1, "{page}");
+        assert!(page.text().contains(&checked), "{checked}: {page}");
+        token_in(&answer(&browser, &open(&browser).await, proposed, "allow").await);
+    }
+}
+
+#[tokio::test]
 async fn a_policy_limits_what_is_offered_and_taken() {
     let server = TestServer::builder()
         .configured(|config| {
@@ -225,7 +244,7 @@ async fn a_policy_limits_what_is_offered_and_taken() {
     let before = head(&server).await;
     for refused in ["90", "never", "0", "-1", "x", ""] {
         let again = answer(&browser, &open(&browser).await, refused, "allow").await;
-        assert!(again.expect(422).text().contains("id=\"expires-in-days-error\""), "{again}");
+        assert!(again.expect(422).text().contains("id=\"g-lifetime-error\""), "{again}");
     }
     assert_eq!(head(&server).await, before);
     token_in(&answer(&browser, &open(&browser).await, "45", "allow").await);

@@ -18,6 +18,7 @@ on_both_databases!(
     a_session_ends_when_it_is_told_to,
     a_session_ends_by_itself,
     a_session_ends_with_the_account,
+    a_session_ends_when_its_browser_begins_another,
     what_waited_while_the_session_ended_is_not_done,
 );
 
@@ -133,6 +134,17 @@ async fn a_session_ends_with_the_account(server: TestServer) {
     admin.post(&format!("{path}/reactivate"), &json!({})).await.expect(200);
     assert!(!is_signed_in(&browser).await, "it doesn't come back");
     log_in(&server, "mia.member@example.com", PASSWORD).await.expect(303);
+}
+
+async fn a_session_ends_when_its_browser_begins_another(server: TestServer) {
+    let mia = server.person("Mia", Role::Member).await;
+    let (browser, elsewhere) = (server.browser(&mia).await, {
+        server.client().in_session(&log_in(&server, "mia@example.com", PASSWORD).await)
+    });
+    let fields = [("user_name", "mia@example.com"), ("password", PASSWORD)];
+    let next = server.client().in_session(browser.post_form("/login", &fields).await.expect(303));
+    assert!(is_signed_in(&next).await && is_signed_in(&elsewhere).await);
+    assert!(!is_signed_in(&browser).await);
 }
 
 async fn what_waited_while_the_session_ended_is_not_done(server: TestServer) {

@@ -126,6 +126,18 @@ async fn an_invitation_is_used_once(server: TestServer) {
     assert!(!is_signed_in(&browser).await);
     log_in(&server, "mia@example.com", PASSWORD).await.expect(422);
     log_in(&server, "mia@example.com", "another good password").await.expect(303);
+    // What was sent for a lost password is of no use once there is a new one, or nobody to have one.
+    let lost = invite(&server, &mia).await;
+    let browser =
+        server.client().in_session(&log_in(&server, "mia@example.com", "another good password").await);
+    let fields = [("present_password", "another good password"), ("password", PASSWORD)];
+    browser.post_form("/settings/account/password", &fields).await.expect(303);
+    client.post_form(&lost, &chosen).await.expect(404);
+    let ada = server.person("Ada", Role::Admin).await;
+    let (lost, path) = (invite(&server, &mia).await, format!("/api/users/{}", mia.id));
+    server.as_(&ada.token).delete(&path).await.expect(204);
+    server.as_(&ada.token).post(&format!("{path}/reactivate"), &json!({})).await.expect(200);
+    client.post_form(&lost, &chosen).await.expect(404);
     // Over after seven days.
     let late = invite(&server, &mia).await;
     server.pass_days(7);
@@ -285,6 +297,9 @@ async fn who_fails_too_often_waits_and_nobody_else_does() {
         attacker.post_form("/login", &right).await.expect(303);
     }
     assert_eq!(fail_until_limited(&attacker, "mia@example.com").await, 10);
+    for same in [" mia@example.com", "mia@example.com  ", "\tMIA@EXAMPLE.COM"] {
+        assert_eq!(fail_until_limited(&attacker, same).await, 0, "{same:?} is the same account");
+    }
     let before = head(&server).await;
     attacker.post_form("/login", &right).await.expect(429);
     assert_eq!(head(&server).await, before, "it isn't even looked at");

@@ -149,6 +149,17 @@ async fn authorization_is_forwarded_only_if_configured() {
 }
 
 #[tokio::test]
+async fn the_session_of_our_own_pages_is_not_forwarded() {
+    let ours = "Cookie: a=b; tokenhouse=S1; c=d\r\nCookie: __Host-tokenhouse=S2;e=tokenhouse=x\r\n";
+    let head = forwarded("GET /", ours).await;
+    assert_eq!(values(&head, "cookie"), ["a=b; c=d; e=tokenhouse=x"], "{head}");
+    let head = forwarded("GET /", "Cookie: tokenhouse=S1\r\n").await;
+    assert!(values(&head, "cookie").is_empty() && !head.contains("S1"), "{head}");
+    let head = forwarded("GET /", "Cookie: a=b;c=d ; tokenhouse-theme=dark\r\n").await;
+    assert_eq!(values(&head, "cookie"), ["a=b;c=d ; tokenhouse-theme=dark"], "{head}");
+}
+
+#[tokio::test]
 async fn repeated_and_unusual_fields_are_kept() {
     let fields =
         "Cookie: a=1\r\nX-Many: one\r\nCookie: b=2\r\nX-Many: two\r\nX-Empty:\r\nX-Latin: \u{e9}\r\n";

@@ -53,6 +53,11 @@ async fn a_session_is_read_as_it_was_stored_until_it_ends(s: Setting) {
     assert!(sessions::find(&mut c, &[1; 32], last).await.unwrap().is_some());
     assert_eq!(sessions::find(&mut c, &[1; 32], NOW.plus_days(7)).await.unwrap(), None);
     assert_eq!(sessions::of_user(&mut c, ada, NOW.plus_days(7)).await.unwrap(), []);
+    drop(c);
+    s.write(async |w| sessions::delete_with_secret(w, &[2; 32]).await).await;
+    assert!(sessions::find(&mut *s.read().await, &[1; 32], NOW).await.unwrap().is_some());
+    s.write(async |w| sessions::delete_with_secret(w, &[1; 32]).await).await;
+    assert_eq!(sessions::find(&mut *s.read().await, &[1; 32], NOW).await.unwrap(), None);
 }
 
 async fn a_use_moves_the_end_and_never_backwards(s: Setting) {

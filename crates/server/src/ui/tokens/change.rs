@@ -62,10 +62,16 @@ pub async fn revoke(
     Form(form): Form<RevokeForm>,
 ) -> Result<Response, Error> {
     let descendants = form.descendants.is_some();
-    let token = tokens::revoke(&app, &call, TokenId(id), descendants).await?;
+    let before = tokens::one(&app, &call, TokenId(id)).await?;
+    let back = way.back_or(list_of(kind(&before)));
+    // Nothing is left to do, and nothing is offered to be undone.
+    if before.revoked_at.is_some() && !descendants {
+        return Ok(Redirect::to(&back).into_response());
+    }
+    tokens::revoke(&app, &call, TokenId(id), descendants).await?;
     let happening = if descendants { Happening::TokensRevoked } else { Happening::TokenRevoked };
     let toast = if descendants { Toast::from(happening) } else { Toast::about(happening, id) };
-    Ok(toast.then(&app, &way.back_or(list_of(kind(&token)))))
+    Ok(toast.then(&app, &back))
 }
 
 /// `POST /settings/tokens/{id}/restore`
