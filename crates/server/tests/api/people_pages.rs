@@ -411,6 +411,71 @@ async fn an_account_is_changed() {
     hides(browser.get(&ben).await.expect(200), &["name=\"purpose\"", "name=\"owner\""]);
 }
 
+/// What a dialog sends when nothing in it is touched.
+fn untouched(html: &str) -> Vec<(String, String)> {
+    let control = Regex::new(
+        r#"<input[^>]*? name="(\w+)"[^>]*? value="([^"]*)"([^>]*)>|<textarea[^>]*? name="(\w+)"[^>]*>([^<]*)<"#,
+    )
+    .unwrap();
+    let dialog = &html[html.find("<dialog").unwrap()..];
+    control
+        .captures_iter(dialog)
+        .filter_map(|found| {
+            let pair = |name: usize, value: usize| (found[name].to_owned(), found[value].to_owned());
+            if found.get(4).is_some() {
+                return Some(pair(4, 5));
+            }
+            let is_choice = found[0].contains("type=\"radio\"") || found[0].contains("type=\"checkbox\"");
+            (!is_choice || found[3].contains("checked")).then(|| pair(1, 2))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn what_another_admin_changed_meanwhile_stays() {
+    let server = TestServer::start().await;
+    let (ada, browser) = admin(&server).await;
+    let api = server.as_(&ada.token);
+    api.post("/api/teams", &json!({ "name": "Data" })).await.expect(201);
+    let robot = server.service_user("Robot", Role::Admin).await;
+    let (edit, path) = (format!("{USERS}/{}/edit", robot.id), format!("/api/users/{}", robot.id));
+    let sent = untouched(&browser.get(&edit).await.expect(200).text());
+    let sent: Vec<_> = sent.iter().map(|(name, value)| (&**name, &**value)).collect();
+    assert!(sent.contains(&("role", "Admin")) && sent.contains(&("owner", "")), "{sent:?}");
+    let meanwhile = json!({ "name": "Renamed", "role": "Member", "teams": ["Data"], "owner": "Ops" });
+    api.put(&path, &meanwhile).await.expect(200);
+    // A form that comes back wrong still knows what it began with.
+    let long = "x".repeat(2001);
+    let refused = browser.post_form(&edit, &with(&sent, &[("purpose", &long)])).await;
+    let again = untouched(&refused.expect(422).text());
+    let again: Vec<_> = again.iter().map(|(name, value)| (&**name, &**value)).collect();
+    leads_to(&browser.post_form(&edit, &with(&again, &[("purpose", "Builds")])).await);
+    let after = api.get(&path).await.json();
+    assert_eq!((&after["name"], &after["role"]), (&json!("Renamed"), &json!("Member")));
+    assert_eq!((&after["teams"], &after["owner"]), (&json!(["Public", "Data"]), &json!("Ops")));
+    assert_eq!(after["purpose"], "Builds");
+}
+
+#[tokio::test]
+async fn enter_goes_on_and_a_double_click_sends_once() {
+    let server = TestServer::start().await;
+    let (_, browser) = admin(&server).await;
+    let buttons = |answer: &Answer| -> Vec<String> {
+        let button = Regex::new(r#"<button[^>]* name="then" value="(\w+)""#).unwrap();
+        button.captures_iter(&answer.expect(200).text()).map(|found| found[1].to_owned()).collect()
+    };
+    let first = browser.get(ADD_SERVICE).await;
+    assert_eq!(buttons(&first), ["next", "finish"]);
+    let fields = with(&PIPELINE[..2], &[("purpose", ""), ("owner", "")]);
+    let before = head(&server).await;
+    let second = browser.post_form(ADD_SERVICE, &fields).await;
+    assert_eq!(buttons(&second), ["generate", "back", "finish"]);
+    assert_eq!(head(&server).await, before, "no button is no wish to finish");
+    for page in [first, second, browser.get(ADD_PERSON).await] {
+        shows(&page, &[" novalidate data-once>", "/dialog."]);
+    }
+}
+
 #[tokio::test]
 async fn all_tokens_of_a_service_user_are_revoked_at_once() {
     let server = TestServer::start().await;

@@ -31,9 +31,9 @@ const TAKEN: &str =
 #[serde(rename_all = "lowercase")]
 enum Then {
     /// Make the account without a token.
-    #[default]
     Finish,
     /// Go on to the token.
+    #[default]
     Next,
     /// Back to the account.
     Back,
@@ -72,7 +72,7 @@ impl ServiceUserForm {
             token: String::new(),
             expires_in_days: String::new(),
             scim_endpoints_only: String::new(),
-            then: Then::Finish,
+            then: Then::Next,
         }
     }
 

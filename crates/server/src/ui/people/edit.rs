@@ -1,12 +1,13 @@
 //! Changing an account: name, role, teams, and of a service user its purpose and who answers for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use tokenhouse_core::id::UserId;
-use tokenhouse_core::people::{Role, UserType};
+use tokenhouse_core::people::{PUBLIC_TEAM, Role, UserType};
 use tokenhouse_core::policy::Permission;
 use tokenhouse_store::users::User;
 
@@ -22,7 +23,8 @@ use crate::ui::form::Messages;
 use crate::ui::page::Visit;
 use crate::ui::toast::{Happening, Toast};
 
-/// What the account is to be.
+/// What the account is to be, and what it was when the form was shown. A field that was left as it was
+/// is not changed: somebody else may have changed it meanwhile.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EditForm {
@@ -33,6 +35,32 @@ pub struct EditForm {
     /// Of service users only.
     pub(super) purpose: Option<String>,
     pub(super) owner: Option<String>,
+    pub(super) was_name: Option<String>,
+    pub(super) was_role: Option<Role>,
+    /// With `Public`, so never empty in a form of ours.
+    #[serde(default)]
+    pub(super) was_teams: Vec<String>,
+    pub(super) was_purpose: Option<String>,
+    pub(super) was_owner: Option<String>,
+}
+
+impl EditForm {
+    fn update(&self) -> Update<'_> {
+        Update {
+            name: Some(&*self.name).filter(|now| self.was_name.as_deref() != Some(now)),
+            role: Some(self.role).filter(|now| self.was_role != Some(*now)),
+            teams: self.changes_teams().then_some(&self.teams),
+            purpose: self.purpose.as_deref().filter(|now| self.was_purpose.as_deref() != Some(now)),
+            owner: self.owner.as_deref().filter(|now| self.was_owner.as_deref() != Some(now)),
+        }
+    }
+
+    fn changes_teams(&self) -> bool {
+        let chosen = |teams: &[String]| -> BTreeSet<String> {
+            teams.iter().filter(|name| *name != PUBLIC_TEAM).cloned().collect()
+        };
+        self.was_teams.is_empty() || chosen(&self.teams) != chosen(&self.was_teams)
+    }
 }
 
 /// The dialog.
@@ -60,6 +88,11 @@ pub async fn ask(
         teams: user.teams.clone(),
         purpose: responsibility(&user.purpose),
         owner: responsibility(&user.owner),
+        was_name: Some(user.name.clone()),
+        was_role: Some(user.role),
+        was_teams: user.teams.clone(),
+        was_purpose: responsibility(&user.purpose),
+        was_owner: responsibility(&user.owner),
     };
     show(&app, &visit, &call, user, form, Messages::default()).await
 }
@@ -87,14 +120,7 @@ pub async fn save(
     Form(form): Form<EditForm>,
 ) -> Result<Response, Error> {
     let id = UserId(id);
-    let update = Update {
-        name: Some(&form.name),
-        role: Some(form.role),
-        teams: Some(&form.teams),
-        purpose: form.purpose.as_deref(),
-        owner: form.owner.as_deref(),
-    };
-    match users::update(&app, &call, id, update).await {
+    match users::update(&app, &call, id, form.update()).await {
         // Who gives up their own role may not see this page any more.
         Ok(after) if id == call.caller.id && after.role < Permission::SeePeople.least_role() => {
             Ok(Redirect::to("/").into_response())
