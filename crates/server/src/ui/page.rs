@@ -143,14 +143,19 @@ pub struct Visit {
 
 impl Visit {
     pub(super) fn of(app: &App, request: &Request) -> Self {
-        let here = request.uri().path_and_query().map_or("/", |here| here.as_str());
+        let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+        let here = match request.uri().path().rsplit_once('/') {
+            // A form extends the path of the page it stands on, and may have no page of its own.
+            Some((page, _)) if changes && !page.is_empty() => page,
+            _ => request.uri().path_and_query().map_or("/", |here| here.as_str()),
+        };
         let public_url = &app.config.server.public_url;
         Self {
             now: app.clock.now(),
             theme: cookies::find(request.headers(), Theme::COOKIE).and_then(Theme::parse).unwrap_or_default(),
             toast: cookies::find(request.headers(), Toast::COOKIE).and_then(Toast::parse),
             here: here.to_owned(),
-            changes: !matches!(*request.method(), Method::GET | Method::HEAD),
+            changes,
             host: public_url.split_once("://").map_or(&**public_url, |(_, host)| host).to_owned(),
             viewer: Arc::default(),
         }
@@ -167,7 +172,7 @@ impl Visit {
         self.viewer.get()
     }
 
-    /// Path and query that are asked for.
+    /// Path and query of the page that is asked for, or that a form stands on.
     pub fn here(&self) -> &str {
         &self.here
     }

@@ -94,12 +94,7 @@ pub async fn log_in(
 /// To `/login`, and from there back to the page that was asked for. A form is not sent again: the person
 /// gets to the page it stands on, whose path it extends, and is told that nothing was saved.
 pub(super) fn on_the_way_to(visit: &Visit) -> Response {
-    let asked = visit.here();
-    match asked.rsplit_once('/') {
-        Some((page, _)) if visit.changes() && !page.is_empty() => unsaved(page),
-        _ if visit.changes() => unsaved(asked),
-        _ => to_log_in(&[("next", asked)]),
-    }
+    if visit.changes() { unsaved(visit.here()) } else { to_log_in(&[("next", visit.here())]) }
 }
 
 /// To `/login`, and from there to the page of a form that came too late.

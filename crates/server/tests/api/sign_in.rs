@@ -256,6 +256,9 @@ async fn passwords_are_changed_by_who_knows_them(server: TestServer) {
     let wrong = change("wrong password", NEW).await;
     assert_eq!(wrong.expect(422).wrong_controls(), ["present_password"]);
     assert_eq!(actions_since(&server, before).await, ["user.sign_in_failed"]);
+    // The page that comes back leads to itself, not to the path of its form.
+    let back = "name=\"back\" value=\"/settings/account\"";
+    assert!(change("wrong password", NEW).await.expect(422).text().contains(back));
     let short = change(PASSWORD, "too short").await;
     assert_eq!(short.expect(422).wrong_controls(), ["password"]);
     assert!(is_signed_in(&other).await);
