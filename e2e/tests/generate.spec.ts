@@ -126,9 +126,9 @@ test.describe("what is shown once", () => {
 
 	for (const [name, file] of [
 		["laptop", "laptop-token.txt"],
-		["../../etc/<script>alert(1)</script>", "etc_script_alert(1)_script-token.txt"],
+		["../../etc/<script>alert(1)</script>", "_.._etc__script_alert(1)__script_-token.txt"],
 		["تقارير\u202Egpj.exe", /-token\.txt$/],
-		["🚀".repeat(255), "token.txt"],
+		["🚀".repeat(255), /^(🚀){50}-token\.txt$/u],
 	] as const) {
 		test(`is downloaded: ${name.slice(0, 20)}`, async ({ page }) => {
 			const token = await generate(page, name);
