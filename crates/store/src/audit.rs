@@ -233,6 +233,11 @@ pub async fn insights(c: &mut Connection, filter: &AuditFilter) -> Result<Insigh
     })
 }
 
+/// How many users did something in the records of a filter.
+pub async fn active_users(c: &mut Connection, filter: &AuditFilter) -> Result<i64, Error> {
+    Ok(filter.query("count(DISTINCT actor_id)", "").fetch_one(c).await?.try_get(0)?)
+}
+
 /// Who did something in the records of a filter, as they were called last, by name; at most `limit`.
 pub async fn actors(c: &mut Connection, filter: &AuditFilter, limit: i64) -> Result<Vec<Actor>, Error> {
     let mut statement = Statement::new(

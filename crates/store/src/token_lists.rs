@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use sqlx::{FromRow as _, Row as _};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::UserId;
-use tokenhouse_core::people::fold;
 use tokenhouse_core::token::Status;
 
 use crate::sql::{BATCH, Statement};
@@ -114,32 +113,28 @@ impl TokenFilter {
     fn narrow(&self, statement: &mut Statement) {
         self.whose.narrow(statement);
         if let Some(part) = self.part.as_deref().filter(|part| !part.is_empty()) {
-            // Taking the part out changes a name that has it. LIKE knows wildcards and limits.
-            let part = fold(part);
-            statement
-                .text(" AND (replace(t.name_folded, ")
-                .value(part.as_str())
-                .text(", '') <> t.name_folded OR t.owner_id IN (SELECT n.id FROM users n WHERE replace(n.name_folded, ")
-                .value(part.as_str())
-                .text(", '') <> n.name_folded))");
+            statement.text(" AND (").containing(part, &["t.name_folded"]);
+            statement.text(" OR t.owner_id IN (SELECT n.id FROM users n WHERE ");
+            statement.containing(part, &["n.name_folded"]).text("))");
         }
     }
 
     fn narrow_to_status(&self, statement: &mut Statement, now: Timestamp) {
-        let Some(status) = self.status else { return };
-        let now = now.micros();
-        match status {
-            Status::Expired => statement.text(" AND t.expires_at <= ").value(now),
-            Status::Revoked => statement
-                .text(" AND t.revoked_at IS NOT NULL AND (t.expires_at IS NULL OR t.expires_at > ")
-                .value(now)
-                .text(")"),
-            Status::Active => statement
-                .text(" AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > ")
-                .value(now)
-                .text(")"),
-        };
+        if let Some(status) = self.status {
+            statement.text(" AND ");
+            is_in(statement, status, now);
+        }
     }
+}
+
+/// Adds that the token is in this state, as [`Status::at`] has it.
+fn is_in(statement: &mut Statement, status: Status, now: Timestamp) {
+    statement.text(match status {
+        Status::Expired => "t.expires_at <= ",
+        Status::Revoked => "t.revoked_at IS NOT NULL AND (t.expires_at IS NULL OR t.expires_at > ",
+        Status::Active => "t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > ",
+    });
+    statement.value(now.micros()).text(if status == Status::Expired { "" } else { ")" });
 }
 
 /// A page of tokens and how many are in each state, the filter's own state left aside.
@@ -171,14 +166,13 @@ pub async fn count(c: &mut Connection, whose: Whose) -> Result<i64, Error> {
 
 /// How many tokens are in each state, the filter's own state left aside.
 async fn counts(c: &mut Connection, filter: &TokenFilter, now: Timestamp) -> Result<Counts, Error> {
-    let mut statement = Statement::new("SELECT count(*), ");
-    statement.text("CAST(coalesce(sum(CASE WHEN t.expires_at <= ").value(now.micros());
-    statement.text(" THEN 1 ELSE 0 END), 0) AS BIGINT), ");
-    statement.text(
-        "CAST(coalesce(sum(CASE WHEN t.revoked_at IS NOT NULL AND (t.expires_at IS NULL OR t.expires_at > ",
-    );
-    statement.value(now.micros()).text(") THEN 1 ELSE 0 END), 0) AS BIGINT) ");
-    statement.text("FROM tokens t WHERE t.deleted_at IS NULL AND ");
+    let mut statement = Statement::new("SELECT count(*)");
+    for status in [Status::Expired, Status::Revoked] {
+        statement.text(", CAST(coalesce(sum(CASE WHEN ");
+        is_in(&mut statement, status, now);
+        statement.text(" THEN 1 ELSE 0 END), 0) AS BIGINT)");
+    }
+    statement.text(" FROM tokens t WHERE t.deleted_at IS NULL AND ");
     filter.narrow(&mut statement);
     let row = statement.query().fetch_one(c).await?;
     let (all, expired, revoked): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
@@ -193,11 +187,10 @@ pub async fn active(
 ) -> Result<HashMap<UserId, i64>, Error> {
     let mut counts = HashMap::with_capacity(owners.len());
     for batch in owners.chunks(BATCH) {
-        let mut statement = Statement::new("SELECT owner_id, count(*) FROM tokens WHERE deleted_at IS NULL");
-        statement
-            .text(" AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ")
-            .value(now.micros());
-        statement.text(") AND owner_id IN ").list(batch.iter().map(|id| id.0)).text(" GROUP BY owner_id");
+        let mut statement =
+            Statement::new("SELECT t.owner_id, count(*) FROM tokens t WHERE t.deleted_at IS NULL AND ");
+        is_in(&mut statement, Status::Active, now);
+        statement.text(" AND t.owner_id IN ").list(batch.iter().map(|id| id.0)).text(" GROUP BY t.owner_id");
         for row in statement.query().fetch_all(&mut *c).await? {
             counts.insert(UserId(row.try_get(0)?), row.try_get(1)?);
         }

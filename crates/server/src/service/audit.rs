@@ -67,7 +67,7 @@ pub async fn insights(app: &App, filter: &AuditFilter) -> Result<Insights, Error
 
 /// How many users did something.
 pub async fn active_users(app: &App, filter: &AuditFilter) -> Result<i64, Error> {
-    Ok(audit::insights(&mut *app.store.read().await?, filter).await?.active_users)
+    Ok(audit::active_users(&mut *app.store.read().await?, filter).await?)
 }
 
 /// Who did something, to choose from.

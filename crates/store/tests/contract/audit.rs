@@ -252,9 +252,11 @@ async fn insights_count_people_and_automation(s: Setting) {
         ],
     };
     assert_eq!(audit::insights(&mut c, &AuditFilter::default()).await.unwrap(), expected);
+    assert_eq!(audit::active_users(&mut c, &AuditFilter::default()).await.unwrap(), 3);
     let people = AuditFilter { hide_automated: true, to: Some(NOW.plus_days(1)), ..AuditFilter::default() };
     let narrowed = audit::insights(&mut c, &people).await.unwrap();
     assert_eq!((narrowed.active_users, narrowed.total_actions), (2, 2));
+    assert_eq!(audit::active_users(&mut c, &people).await.unwrap(), 2);
     assert_eq!(narrowed.most_active_user.map(|(actor, count)| (actor.name, count)), Some(("Ada".into(), 1)));
     assert_eq!(narrowed.top_category, Some(("team".into(), 1)));
     assert_eq!(narrowed.days, [Day { start: midnight, user: 2, automated: 0 }]);

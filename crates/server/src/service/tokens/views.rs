@@ -57,9 +57,16 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
     let ids: Vec<TokenId> =
         page.items.iter().flat_map(|token| [token.rotates, token.rotated_by]).flatten().collect();
     let related = tokens::find_many(&mut reader, &ids).await?;
-    let personal = token_lists::count(&mut reader, Whose::Personal(call.caller.id)).await?;
-    let service =
-        if manages_service { Some(token_lists::count(&mut reader, Whose::AllService).await?) } else { None };
+    // What was counted for the list itself isn't counted again.
+    let is_whole = filter.part.as_deref().unwrap_or_default().is_empty();
+    let mut total = async |whose| {
+        if is_whole && filter.whose == whose {
+            return Ok(counts.all());
+        }
+        token_lists::count(&mut reader, whose).await
+    };
+    let personal = total(Whose::Personal(call.caller.id)).await?;
+    let service = if manages_service { Some(total(Whose::AllService).await?) } else { None };
     for token in &mut page.items {
         with_latest_use(app, token);
     }
@@ -69,16 +76,9 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
 
 /// How many of the caller's own tokens stop working if all are revoked.
 pub async fn count_own_active(app: &App, call: &Call) -> Result<i64, Error> {
-    let filter = TokenFilter {
-        whose: Whose::Personal(call.caller.id),
-        part: None,
-        status: None,
-        sort: token_lists::TokenSort::Created,
-        descending: true,
-    };
-    let (_, counts) =
-        token_lists::page(&mut *app.store.read().await?, &filter, app.clock.now(), 0, 0).await?;
-    Ok(counts.active)
+    let owner = call.caller.id;
+    let active = token_lists::active(&mut *app.store.read().await?, &[owner], app.clock.now()).await?;
+    Ok(active.get(&owner).copied().unwrap_or_default())
 }
 
 /// Everything that is known of one token.
