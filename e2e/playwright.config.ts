@@ -3,11 +3,12 @@ import { existsSync } from "node:fs";
 import { defineConfig } from "@playwright/test";
 import { target } from "./support/build.ts";
 
-/** Debian's browser: nothing is downloaded. */
+/** Debian's Chromium as it is built for automation, which is what Playwright expects: nothing is downloaded. */
 function chromium(): string {
-	const files = (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, "chromium"));
+	const name = "chromium-headless-shell";
+	const files = (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, name));
 	const found = files.find((file) => existsSync(file));
-	if (!found) throw new Error("there is no chromium on the PATH; `cargo xtask install` installs it");
+	if (!found) throw new Error(`there is no ${name} on the PATH; \`cargo xtask install\` installs it`);
 	return found;
 }
 

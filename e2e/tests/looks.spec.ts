@@ -29,25 +29,26 @@ test("pages of tokens look right", async ({ page, server, signedInAs }) => {
 	await looksRight(page, "generate-wrong");
 });
 
-test("pages of people look right", async ({ page, server, signedInAs }) => {
-	test.slow();
-	const mara = await signedInAs("Admin", "Mara Lindqvist");
-	await server.person("Member", "🚀".repeat(255));
-	const user = await server.service("Terraform Cloud");
-	await server.token("first", user.id);
-	for (const [name, path] of [
-		["people", "/settings/people/users"],
-		["person", `/settings/people/users/${mara.id}`],
-		["service-user", `/settings/people/users/${user.id}`],
-		["service-user-edit", `/settings/people/users/${user.id}/edit`],
-		["service-user-deactivate", `/settings/people/users/${user.id}/deactivate`],
-		["service-user-add", "/settings/people/users/add-service-user"],
-		["person-add", "/settings/people/users/add-person"],
-		["teams", "/settings/people/teams"],
-		["tokens-service", "/settings/tokens/service"],
-		["account", "/settings/account"],
-	]) {
-		await page.goto(path);
+const PEOPLE = [
+	["people", () => "/settings/people/users"],
+	["person", ({ person }) => `/settings/people/users/${person}`],
+	["service-user", ({ service }) => `/settings/people/users/${service}`],
+	["service-user-edit", ({ service }) => `/settings/people/users/${service}/edit`],
+	["service-user-deactivate", ({ service }) => `/settings/people/users/${service}/deactivate`],
+	["service-user-add", () => "/settings/people/users/add-service-user"],
+	["person-add", () => "/settings/people/users/add-person"],
+	["teams", () => "/settings/people/teams"],
+	["tokens-service", () => "/settings/tokens/service"],
+	["account", () => "/settings/account"],
+] satisfies [string, (ids: { person: number; service: number }) => string][];
+
+for (const [name, path] of PEOPLE) {
+	test(`${name} looks right`, async ({ page, server, signedInAs }) => {
+		const mara = await signedInAs("Admin", "Mara Lindqvist");
+		await server.person("Member", "🚀".repeat(255));
+		const user = await server.service("Terraform Cloud");
+		await server.token("first", user.id);
+		await page.goto(path({ person: mara.id, service: user.id }));
 		await looksRight(page, name);
-	}
-});
+	});
+}

@@ -23,7 +23,7 @@ const FOR_TESTS: &[Program] = &[
     Program { name: "caddy", packages: "caddy" },
     Program { name: "node", packages: "nodejs" },
     Program { name: "npm", packages: "npm" },
-    Program { name: "chromium", packages: "chromium" },
+    Program { name: "chromium-headless-shell", packages: "chromium-headless-shell" },
 ];
 
 /// What the benchmarks need.
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_told_with_the_packages_to_install() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["curl", "setpriv", "initdb", "caddy", "node", "npm", "chromium"] {
+        for name in ["curl", "setpriv", "initdb", "caddy", "node", "npm", "chromium-headless-shell"] {
             install_into(folder.path(), name, 0o755);
         }
         // A file that can't be run is not a program.

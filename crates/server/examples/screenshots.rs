@@ -1,5 +1,5 @@
 //! Pictures of the pages, to be looked at: `cargo run -p tokenhouse --example screenshots -- FOLDER`.
-//! Needs Debian's chromium. Each page at 1280 and 390 px, light and dark. Names of pages after the folder
+//! Needs Debian's chromium-headless-shell. Each page at 1280 and 390 px, light and dark. Names of pages after the folder
 //! choose among them; without any argument the pages are served until they are stopped.
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
@@ -47,9 +47,9 @@ async fn main() {
                 let scheme = if dark { "dark" } else { "light" };
                 let picture = folder.join(format!("{name}-{width}-{scheme}.png"));
                 let profile = tempfile::tempdir().expect("a folder for the profile");
-                let mut browser = Command::new("chromium");
+                let mut browser = Command::new("chromium-headless-shell");
                 browser
-                    .args(["--headless=new", "--no-sandbox", "--hide-scrollbars", "--enable-logging=stderr"])
+                    .args(["--headless", "--no-sandbox", "--hide-scrollbars", "--enable-logging=stderr"])
                     .arg("--virtual-time-budget=3000")
                     .arg(format!("--user-data-dir={}", profile.path().display()))
                     .arg(format!("--window-size={width},{height}"))
