@@ -46,7 +46,7 @@ for (const [name, path] of PEOPLE) {
 	test(`${name} looks right`, async ({ page, server, signedInAs }) => {
 		const mara = await signedInAs("Admin", "Mara Lindqvist");
 		await server.person("Member", "🚀".repeat(255));
-		const user = await server.service("Terraform Cloud");
+		const user = await server.service(`Terraform ${name} ${Date.now()}`);
 		await server.token("first", user.id);
 		await page.goto(path({ person: mara.id, service: user.id }));
 		await looksRight(page, name);
