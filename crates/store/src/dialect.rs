@@ -12,6 +12,23 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::{Cause, Connection, Error, What};
 
+/// Number, name and text for each database of a migration.
+type MigrationTexts = (i64, &'static str, &'static str, &'static str);
+
+macro_rules! migration {
+    ($number:literal, $name:literal) => {
+        (
+            $number,
+            $name,
+            include_str!(concat!("../migrations/sqlite/000", $number, "_", $name, ".sql")),
+            include_str!(concat!("../migrations/postgres/000", $number, "_", $name, ".sql")),
+        )
+    };
+}
+
+const MIGRATIONS: [MigrationTexts; 4] =
+    [migration!(1, "first"), migration!(2, "sessions"), migration!(3, "lists"), migration!(4, "token_forms")];
+
 /// Which database it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Dialect {
@@ -184,30 +201,15 @@ impl Dialect {
 
     /// All migrations. On PostgreSQL they run under an advisory lock.
     pub(crate) fn migrator(self) -> Migrator {
-        let (first, sessions, token_lists, token_forms) = match self {
-            Self::Sqlite => (
-                include_str!("../migrations/sqlite/0001_first.sql"),
-                include_str!("../migrations/sqlite/0002_sessions.sql"),
-                include_str!("../migrations/sqlite/0003_token_lists.sql"),
-                include_str!("../migrations/sqlite/0004_token_forms.sql"),
-            ),
-            Self::Postgres => (
-                include_str!("../migrations/postgres/0001_first.sql"),
-                include_str!("../migrations/postgres/0002_sessions.sql"),
-                include_str!("../migrations/postgres/0003_token_lists.sql"),
-                include_str!("../migrations/postgres/0004_token_forms.sql"),
-            ),
+        let migration = |(version, name, sqlite, postgres)| {
+            let sql = match self {
+                Self::Sqlite => sqlite,
+                Self::Postgres => postgres,
+            };
+            let (name, sql) = (Cow::Borrowed(name), SqlStr::from_static(sql));
+            Migration::new(version, name, MigrationType::Simple, sql, false)
         };
-        let migration = |version, name: &'static str, sql: &'static str| {
-            let name = Cow::Borrowed(name);
-            Migration::new(version, name, MigrationType::Simple, SqlStr::from_static(sql), false)
-        };
-        Migrator::with_migrations(vec![
-            migration(1, "first", first),
-            migration(2, "sessions", sessions),
-            migration(3, "token_lists", token_lists),
-            migration(4, "token_forms", token_forms),
-        ])
+        Migrator::with_migrations(MIGRATIONS.map(migration).into())
     }
 }
 

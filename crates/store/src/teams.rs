@@ -15,8 +15,8 @@ macro_rules! select {
         concat!(
             "SELECT t.id, t.name, t.description, t.created_at, CASE t.id \
              WHEN 1 THEN (SELECT count(*) FROM users WHERE removed_at IS NULL) \
-             ELSE (SELECT count(*) FROM team_members m JOIN users u ON u.id = m.user_id \
-             WHERE m.team_id = t.id AND u.removed_at IS NULL) END AS member_count FROM teams t ",
+             ELSE (SELECT count(*) FROM team_members m WHERE m.team_id = t.id) END AS member_count \
+             FROM teams t ",
             $rest
         )
     };
@@ -87,10 +87,21 @@ pub async fn find_by_names(c: &mut Connection, names: &[&str]) -> Result<Vec<(Te
 
 /// A page of teams, `Public` first, then by name.
 pub async fn page(c: &mut Connection, limit: i64, offset: i64) -> Result<Page<Team>, Error> {
-    let total = sqlx::query_scalar("SELECT count(*) FROM teams").fetch_one(&mut *c).await?;
+    let total = count(c).await?;
     let teams = select!("ORDER BY CASE t.id WHEN 1 THEN 0 ELSE 1 END, t.name_folded LIMIT $1 OFFSET $2");
     let items = sqlx::query_as(teams).bind(limit).bind(offset).fetch_all(c).await?;
     Ok(Page { items, total })
+}
+
+/// How many teams there are.
+pub async fn count(c: &mut Connection) -> Result<i64, Error> {
+    Ok(sqlx::query_scalar("SELECT count(*) FROM teams").fetch_one(c).await?)
+}
+
+/// The names of the first teams, `Public` left out.
+pub async fn names(c: &mut Connection, limit: i64) -> Result<Vec<String>, Error> {
+    let names = sqlx::query_scalar("SELECT name FROM teams WHERE id <> 1 ORDER BY name_folded LIMIT $1");
+    Ok(names.bind(limit).fetch_all(c).await?)
 }
 
 /// Who is in the team, by name, deactivated users included.

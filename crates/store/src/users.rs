@@ -288,16 +288,20 @@ pub async fn page(
     limit: i64,
     offset: i64,
 ) -> Result<Page<User>, Error> {
-    let mut counting = Statement::new("SELECT count(*) FROM users WHERE removed_at IS NULL");
-    filter.narrow(&mut counting);
-    let total = counting.query().fetch_one(&mut *c).await?.try_get(0)?;
-
+    let total = count(c, filter).await?;
     let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE removed_at IS NULL"));
     filter.narrow(&mut statement);
     let direction = if filter.descending { "DESC" } else { "ASC" };
     statement.text(&format!(" ORDER BY {} {direction}, id {direction}", filter.sort.expression()));
     statement.text(" LIMIT ").value(limit).text(" OFFSET ").value(offset);
     Ok(Page { items: read(c, statement).await?, total })
+}
+
+/// How many users there are.
+pub async fn count(c: &mut Connection, filter: &UserFilter) -> Result<i64, Error> {
+    let mut statement = Statement::new("SELECT count(*) FROM users WHERE removed_at IS NULL");
+    filter.narrow(&mut statement);
+    Ok(statement.query().fetch_one(c).await?.try_get(0)?)
 }
 
 /// Those of the ids that exist, in ascending order.

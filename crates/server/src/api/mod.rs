@@ -37,11 +37,11 @@ pub struct PageQuery {
 }
 
 const fn first() -> i64 {
-    1
+    PageQuery::FIRST.page
 }
 
 const fn fifty() -> i64 {
-    50
+    PageQuery::FIRST.size
 }
 
 /// The most items on a page.
@@ -51,6 +51,9 @@ const SIZE_LIMIT: i64 = 100;
 const PAGE_LIMIT: i64 = 1_000_000_000;
 
 impl PageQuery {
+    /// What is shown if nothing else is wanted.
+    pub const FIRST: Self = Self { page: 1, size: 50 };
+
     /// Checks the numbers. Answers limit and offset.
     pub fn window(&self) -> Result<(i64, i64), Error> {
         let mut fields = Fields::default();

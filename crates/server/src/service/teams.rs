@@ -102,6 +102,16 @@ pub async fn page(app: &App, window: (i64, i64)) -> Result<Page<Team>, Error> {
     Ok(teams::page(&mut *app.store.read().await?, limit, offset).await?)
 }
 
+/// How many teams there are.
+pub async fn count(app: &App) -> Result<i64, Error> {
+    Ok(teams::count(&mut *app.store.read().await?).await?)
+}
+
+/// The names of the first teams, `Public` left out.
+pub async fn names(app: &App, limit: i64) -> Result<Vec<String>, Error> {
+    Ok(teams::names(&mut *app.store.read().await?, limit).await?)
+}
+
 /// Changes a team. Acts on its members' tokens at once.
 pub async fn update(
     app: &App,

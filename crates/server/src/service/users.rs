@@ -255,6 +255,11 @@ pub async fn page(app: &App, filter: &UserFilter, window: (i64, i64)) -> Result<
     Ok(users::page(&mut *app.store.read().await?, filter, limit, offset).await?)
 }
 
+/// How many accounts there are.
+pub async fn count(app: &App, filter: &UserFilter) -> Result<i64, Error> {
+    Ok(users::count(&mut *app.store.read().await?, filter).await?)
+}
+
 /// What is to change of an account; `None` stays.
 #[derive(Debug, Default)]
 pub struct Update<'a> {

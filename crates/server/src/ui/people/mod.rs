@@ -58,8 +58,8 @@ struct Tabs {
 
 impl Tabs {
     async fn count(app: &Arc<App>) -> Result<Self, Error> {
-        let users = service::users::page(app, &UserFilter::default(), (1, 0)).await?.total;
-        let teams = service::teams::page(app, (1, 0)).await?.total;
+        let users = service::users::count(app, &UserFilter::default()).await?;
+        let teams = service::teams::count(app).await?;
         Ok(Self { users: counted(users), teams: counted(teams) })
     }
 }
@@ -76,14 +76,13 @@ struct TeamChoice {
 impl TeamChoice {
     /// All but `Public`, as far as a form can hold them; those that are chosen in any case.
     async fn offer(app: &Arc<App>, chosen: &[String]) -> Result<Self, Error> {
-        let page = service::teams::page(app, (MOST_TEAMS, 0)).await?;
-        let is_cut = page.total > MOST_TEAMS;
-        let others = chosen.iter().filter(|name| !page.items.iter().any(|team| team.name == **name));
-        let names = page.items.iter().map(|team| &team.name).chain(others);
-        let teams = names
-            .filter(|name| *name != PUBLIC_TEAM)
-            .map(|name| (name.clone(), chosen.contains(name)))
-            .collect();
-        Ok(Self { teams, is_cut })
+        let mut names = service::teams::names(app, MOST_TEAMS).await?;
+        // `Public` is one of all.
+        let is_cut = counted(service::teams::count(app).await?) > names.len() as u64 + 1;
+        let others: Vec<_> =
+            chosen.iter().filter(|name| *name != PUBLIC_TEAM && !names.contains(name)).cloned().collect();
+        names.extend(others);
+        let teams = names.into_iter().map(|name| (chosen.contains(&name), name));
+        Ok(Self { teams: teams.map(|(is_chosen, name)| (name, is_chosen)).collect(), is_cut })
     }
 }

@@ -102,7 +102,7 @@ pub(super) async fn behind(
     team: Team,
     dialog: Dialog,
 ) -> Result<Response, Error> {
-    let first = (MembersQuery::default(), PageQuery { page: 1, size: 50 });
+    let first = (MembersQuery::default(), PageQuery::FIRST);
     render(app, visit, call, team, first, Some(dialog)).await
 }
 

@@ -80,7 +80,7 @@ pub async fn ask(
     ManagesPeople(call): ManagesPeople,
 ) -> Result<Response, Error> {
     let dialog = (TeamForm::default(), Messages::default());
-    render(&app, &visit, &call, PageQuery { page: 1, size: 50 }, Some(dialog)).await
+    render(&app, &visit, &call, PageQuery::FIRST, Some(dialog)).await
 }
 
 /// Makes it.
@@ -95,7 +95,7 @@ pub async fn add(
         Err(error) => {
             let messages = Messages::of_error(error, "name")?;
             let status = messages.status();
-            let window = PageQuery { page: 1, size: 50 };
+            let window = PageQuery::FIRST;
             let page = render(&app, &visit, &call, window, Some((form, messages))).await?;
             Ok((status, page).into_response())
         }

@@ -126,7 +126,7 @@ pub(super) async fn behind(
     call: &Call,
     dialog: Dialog,
 ) -> Result<Response, Error> {
-    render(app, visit, call, (UsersQuery::default(), PageQuery { page: 1, size: 50 }), Some(dialog)).await
+    render(app, visit, call, (UsersQuery::default(), PageQuery::FIRST), Some(dialog)).await
 }
 
 async fn render(
@@ -160,8 +160,7 @@ async fn render(
     };
     let rows = found.items.into_iter().map(row).collect();
     let tabs = Tabs::count(app).await?;
-    let known = service::teams::page(app, (super::MOST_TEAMS, 0)).await?;
-    let mut teams: Vec<String> = known.items.into_iter().map(|team| team.name).collect();
+    let mut teams = service::teams::names(app, super::MOST_TEAMS).await?;
     if !query.team.is_empty() && !teams.contains(&query.team) {
         teams.push(query.team.clone());
     }
