@@ -14,6 +14,10 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tokenhouse_benches::{NOW, Population, codec, mint, owner, put_token};
 use tokenhouse_core::verdict::{self, Scope};
 
+/// The allocator of the server, which decides where tokens and owners lie.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const READERS: usize = 2;
 const CHANGES_PER_SECOND: u32 = 1_000;
 

@@ -111,7 +111,8 @@ impl Route {
 
 /// A request that is being answered.
 struct Seen {
-    started: Instant,
+    /// Only where somebody wants to know how long it took.
+    started: Option<Instant>,
     id: RequestId,
     method: Method,
     route: Route,
@@ -120,7 +121,7 @@ struct Seen {
 impl Seen {
     /// Numbers the request; `None` if there is no number for it.
     fn begin(app: &App, method: &Method, route: Route) -> Option<Self> {
-        let started = Instant::now();
+        let started = tracing::enabled!(tracing::Level::DEBUG).then(Instant::now);
         let id = RequestId::new(&app.request_ids).ok()?;
         Some(Self { started, id, method: method.clone(), route })
     }
@@ -143,7 +144,7 @@ impl Seen {
         let (id, route) = (id.as_str(), route.as_str());
         if let Some(Cause(cause)) = response.extensions_mut().remove::<Cause>() {
             tracing::error!(request_id = id, %method, route, status = status.as_u16(), cause = chain(&*cause), "failed");
-        } else if tracing::enabled!(tracing::Level::DEBUG) {
+        } else if let Some(started) = started {
             let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             tracing::debug!(request_id = id, %method, route, status = status.as_u16(), micros, "answered");
         }

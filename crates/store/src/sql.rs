@@ -80,9 +80,8 @@ impl Statement {
         let part = fold(part);
         let mut separator = "(";
         for column in columns {
-            // Taking the part out changes a text that has it. LIKE knows wildcards and limits.
-            self.text(separator).text(&format!("replace({column}, ")).value(part.as_str());
-            self.text(&format!(", '') <> {column}"));
+            // LIKE knows wildcards and limits.
+            self.text(separator).text(&format!("instr({column}, ")).value(part.as_str()).text(") > 0");
             separator = " OR ";
         }
         self.text(")")

@@ -17,11 +17,15 @@ use crate::observe;
 /// Where it is.
 pub const PATH: &str = "/forward-auth";
 
-const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
-const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
-const ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
-const ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
-const ORIGINAL_URL: HeaderName = HeaderName::from_static("x-original-url");
+/// In which headers the original method and target come: `X-Forwarded-*` has one of each, `X-Original-*` has
+/// two names for the target.
+static ORIGINAL: [HeaderName; 5] = [
+    HeaderName::from_static("x-forwarded-method"),
+    HeaderName::from_static("x-original-method"),
+    HeaderName::from_static("x-forwarded-uri"),
+    HeaderName::from_static("x-original-uri"),
+    HeaderName::from_static("x-original-url"),
+];
 
 /// Whether the request that a proxy asks about may pass
 #[utoipa::path(get, path = "/forward-auth", tag = "Checking tokens", security(("bearer" = [])),
@@ -103,13 +107,9 @@ enum OriginalRefused {
 /// One family must be there whole, so that a client can't add the half that a proxy leaves out; and
 /// whatever else is there must agree with it.
 fn original(headers: &HeaderMap) -> Result<Original<'_>, OriginalRefused> {
-    let path = |name| Ok::<_, OriginalRefused>(single(headers, name)?.map(path_of));
-    let original_method = single(headers, ORIGINAL_METHOD)?;
-    let families = [
-        (single(headers, FORWARDED_METHOD)?, path(FORWARDED_URI)?),
-        (original_method, path(ORIGINAL_URI)?),
-        (original_method, path(ORIGINAL_URL)?),
-    ];
+    let [forwarded, original, targets @ ..] = single(headers)?;
+    let paths = targets.map(|target| target.map(path_of));
+    let families = [(forwarded, paths[0]), (original, paths[1]), (original, paths[2])];
     let whole =
         families.iter().find_map(|(method, path)| Some(Original { method: (*method)?, path: (*path)? }));
     let original = whole.ok_or(OriginalRefused::Missing)?;
@@ -119,17 +119,20 @@ fn original(headers: &HeaderMap) -> Result<Original<'_>, OriginalRefused> {
     if families.iter().all(agrees) { Ok(original) } else { Err(OriginalRefused::Disagree) }
 }
 
-fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, OriginalRefused> {
-    let mut values = headers.get_all(&name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(OriginalRefused::Repeated(name));
+/// The values of [`ORIGINAL`], each of which may be there once. All are found in one go through the few
+/// headers that a request has, which costs less than to look each up.
+fn single(headers: &HeaderMap) -> Result<[Option<&str>; ORIGINAL.len()], OriginalRefused> {
+    let mut values = [None; ORIGINAL.len()];
+    for (name, value) in headers {
+        let Some(place) = ORIGINAL.iter().position(|known| known == name) else { continue };
+        let repeated = || OriginalRefused::Repeated(name.clone());
+        let text = std::str::from_utf8(value.as_bytes()).map_err(|_| repeated())?;
+        if values[place].replace(text).is_some() {
+            return Err(repeated());
+        }
     }
     // A proxy clears a header by sending it empty.
-    if value.is_empty() {
-        return Ok(None);
-    }
-    std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| OriginalRefused::Repeated(name))
+    Ok(values.map(|value| value.filter(|text| !text.is_empty())))
 }
 
 /// The path of a target: without query, and without scheme and host where there are any. A fragment
@@ -202,7 +205,7 @@ mod tests {
             ),
             (
                 &[("x-original-method", "GET"), ("x-original-uri", "/a"), ("x-original-uri", "/a")],
-                Repeated(ORIGINAL_URI),
+                Repeated(ORIGINAL[3].clone()),
             ),
             (
                 &[
@@ -211,7 +214,7 @@ mod tests {
                     ("x-original-method", "GET"),
                     ("x-original-uri", "/public"),
                 ],
-                Repeated(FORWARDED_URI),
+                Repeated(ORIGINAL[2].clone()),
             ),
         ] {
             assert_eq!(outcome(sent), Err(problem), "{sent:?}");

@@ -7,13 +7,15 @@ UPDATE tokens SET
     name_folded = lower(name),
     is_service = (SELECT CASE user_type WHEN 'Service' THEN 1 ELSE 0 END FROM users WHERE id = owner_id);
 -- Only service tokens are listed across owners. Each order has an index, which begins with what every
--- list asks for; counting by state reads nothing but the last one.
+-- list asks for. Counting by state reads nothing but the last one or, where a name is looked for, the one
+-- before it.
 CREATE INDEX tokens_service ON tokens (is_service, deleted_at, id) WHERE is_service = 1;
-CREATE INDEX tokens_service_name ON tokens (is_service, deleted_at, name_folded, id) WHERE is_service = 1;
 CREATE INDEX tokens_service_expiry
     ON tokens (is_service, deleted_at, (coalesce(expires_at, 9223372036854775807)), id) WHERE is_service = 1;
 CREATE INDEX tokens_service_use
     ON tokens (is_service, deleted_at, (coalesce(last_used_at, -1)), id) WHERE is_service = 1;
+CREATE INDEX tokens_service_name
+    ON tokens (is_service, deleted_at, name_folded, id, owner_id, revoked_at, expires_at) WHERE is_service = 1;
 CREATE INDEX tokens_service_state ON tokens (is_service, deleted_at, revoked_at, expires_at) WHERE is_service = 1;
 -- Counting users reads nothing but this.
 CREATE INDEX users_state ON users (removed_at, deleted_at, user_type, role);

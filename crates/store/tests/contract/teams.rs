@@ -114,6 +114,8 @@ async fn pages_begin_with_public(s: Setting) {
         names.extend(page.items.into_iter().map(|team| team.name));
     }
     assert_eq!(names, ["Public", "alpha", "Beta", "zeta", "Éta"]);
+    assert_eq!(teams::count(&mut c).await.unwrap(), 5);
+    assert_eq!(teams::names(&mut c, 3).await.unwrap(), ["alpha", "Beta", "zeta"]);
 }
 
 async fn members_come_and_go(s: Setting) {

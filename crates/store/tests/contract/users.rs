@@ -30,6 +30,7 @@ async fn find(s: &Setting, id: UserId) -> Option<User> {
 async fn names(s: &Setting, filter: UserFilter) -> Vec<String> {
     let page = users::page(&mut *s.read().await, &filter, 100, 0).await.unwrap();
     assert_eq!(page.total, i64::try_from(page.items.len()).unwrap());
+    assert_eq!(users::count(&mut *s.read().await, &filter).await.unwrap(), page.total);
     page.items.into_iter().map(|user| user.name).collect()
 }
 
