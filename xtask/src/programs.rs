@@ -21,6 +21,7 @@ const FOR_TESTS: &[Program] = &[
     Program { name: "initdb", packages: "postgresql" },
     Program { name: "nginx", packages: "nginx" },
     Program { name: "caddy", packages: "caddy" },
+    Program { name: "python3", packages: "python3 python3-venv" },
     Program { name: "node", packages: "nodejs" },
     Program { name: "npm", packages: "npm" },
     Program { name: "chromium-headless-shell", packages: "chromium-headless-shell" },
@@ -68,6 +69,7 @@ pub(crate) fn install(shell: &Shell) -> Result<(), Failure> {
     install_programs(shell, FOR_TESTS)?;
     install_components(shell)?;
     install_cargo_deny(shell)?;
+    install_scim_tester(shell)?;
     Ok(())
 }
 
@@ -125,6 +127,19 @@ fn install_cargo_deny(shell: &Shell) -> Result<(), ShellError> {
     ))
 }
 
+/// In a Python environment of its own, anew when the list of what belongs into it has changed.
+fn install_scim_tester(shell: &Shell) -> Result<(), ShellError> {
+    let (list, tools) = ("xtask/src/scim_tester.txt", shell.tools.display());
+    if shell.succeeds(&format!("cmp '{list}' '{tools}/scim/installed.txt'")) {
+        return Ok(());
+    }
+    shell.run(&format!(
+        "python3 -m venv --clear '{tools}/scim' && mkdir -p '{tools}/bin' && \
+         '{tools}/scim/bin/pip' install --quiet --disable-pip-version-check --require-hashes --requirement '{list}' && \
+         ln -sf ../scim/bin/scim '{tools}/bin/scim' && cp '{list}' '{tools}/scim/installed.txt'"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +153,9 @@ mod tests {
     #[test]
     fn what_is_missing_is_told_with_the_packages_to_install() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["curl", "setpriv", "initdb", "caddy", "node", "npm", "chromium-headless-shell"] {
+        for name in
+            ["curl", "setpriv", "initdb", "caddy", "python3", "node", "npm", "chromium-headless-shell"]
+        {
             install_into(folder.path(), name, 0o755);
         }
         // A file that can't be run is not a program.

@@ -9,6 +9,7 @@ mod first_start;
 mod metrics;
 mod postgres;
 mod proxies;
+mod scim_tester;
 mod secrets;
 mod starting;
 mod storage_trouble;
