@@ -42,6 +42,18 @@ const SERVICE_USERS: &str = "
     WHERE id % 10 <> 0 AND name = 'Ada Lovelace';
     UPDATE tokens SET is_service = 1 WHERE owner_id IN (SELECT id FROM users WHERE user_type = 'Service')";
 
+/// Teams number 3 and following, of ten people each.
+const TEAMS: &str = "
+    WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < $1)
+    INSERT INTO teams (id, name, name_folded, created_at)
+    SELECT n + 3, printf('Team %06d', n), printf('team %06d', n), 0 FROM numbers";
+
+const TEAMS_OF_TEN: &str =
+    "INSERT INTO team_members (team_id, user_id) SELECT (u.id - 1) / 10 + 3, u.id FROM users u
+    WHERE (u.id - 1) / 10 + 3 <= (SELECT max(id) FROM teams)";
+
+const EXTERNAL_IDS: &str = "UPDATE users SET external_id = printf('external-%08d', id - 1)";
+
 /// Tokens number `$1` and following, whose hashes lie one behind the other in `$2`, of `$3` owners.
 const TOKENS: &str = "
     WITH RECURSIVE numbers (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < length($2) / 32)
@@ -108,6 +120,15 @@ impl Filled {
         connection.execute(SERVICE_USERS).await?;
         let give = sqlx::query("UPDATE tokens SET owner_id = $1, is_service = 0 WHERE id <= $2");
         give.bind(id).bind(signed(tokens)).execute(&mut connection).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// Gives everybody what a directory calls them, and makes `teams` teams of ten.
+    pub async fn provision(&self, teams: usize) -> Result<(), Failure> {
+        let mut connection = SqliteConnection::connect_with(&self.fast()).await?;
+        sqlx::query(TEAMS).bind(signed(teams)).execute(&mut connection).await?;
+        connection.execute(TEAMS_OF_TEN).await?;
+        connection.execute(EXTERNAL_IDS).await?;
         Ok(connection.close().await?)
     }
 

@@ -97,18 +97,21 @@ fn configure(filled: &Filled, address: SocketAddr, metrics: SocketAddr) -> Resul
     Ok(config)
 }
 
-/// Makes an Admin in a filled store that no server holds. Tells the path of their invitation.
-pub fn invite_admin(filled: &Filled) -> Result<String, Failure> {
+/// Makes an Admin in a filled store that no server holds. Tells the path of their invitation and a token.
+pub fn make_admin(filled: &Filled) -> Result<(String, String), Failure> {
     let config = configure(filled, free_address()?, free_address()?)?;
     let output = Command::new(beside_this("tokenhouse")?)
         .arg("--config")
         .arg(config)
         .args(["admin", "create", "--email", "admin@example.com", "--name", "Admin", "--role", "Admin"])
+        .args(["--token", "first"])
         .stderr(Stdio::inherit())
         .output()?;
     let made: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let link = made["invite_url"].as_str().and_then(|link| link.strip_prefix(ISSUER));
-    link.map(str::to_owned).ok_or_else(|| "no invitation was printed".into())
+    let (link, token) =
+        link.zip(made["bearer_token"].as_str()).ok_or("no invitation or token was printed")?;
+    Ok((link.to_owned(), token.to_owned()))
 }
 
 /// A command that runs on one core only, where one is given.

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokenhouse_benches::Failure;
 use tokenhouse_benches::fill::Filled;
 use tokenhouse_benches::report::{self, Rounds};
-use tokenhouse_benches::server::{Server, ask, free_address, invite_admin};
+use tokenhouse_benches::server::{Server, ask, free_address, make_admin};
 
 /// How long pages take, and how much is transferred
 #[derive(Parser)]
@@ -60,7 +60,7 @@ async fn main() -> Result<(), Failure> {
     let Arguments { tokens, users, rounds, results } = Arguments::parse();
     let folder = tempfile::tempdir()?;
     let filled = Filled::new(folder.path(), tokens, users).await?;
-    let invitation = invite_admin(&filled)?;
+    let (invitation, _) = make_admin(&filled)?;
     filled.share_out(i64::try_from(users)? + 1, OWN_TOKENS).await?;
     let server = Server::tokenhouse(&filled, free_address()?, None)?;
     let cookie = sign_in(server.address, &invitation)?;
