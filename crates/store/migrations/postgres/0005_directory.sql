@@ -26,3 +26,10 @@ CREATE TABLE attributes (
     PRIMARY KEY (user_id, attribute, position, part)
 );
 CREATE INDEX attributes_folded ON attributes (attribute, part, folded);
+-- What is known already: nobody has said more than this yet.
+INSERT INTO attributes (user_id, attribute, position, part, text, folded)
+    SELECT id, 'emails', 0, 'value', email, email_folded FROM users
+    WHERE user_type = 'Human' AND removed_at IS NULL;
+INSERT INTO attributes (user_id, attribute, position, part, text, folded)
+    SELECT id, 'roles', 0, 'value', role, lower(role) FROM users
+    WHERE user_type = 'Human' AND removed_at IS NULL;

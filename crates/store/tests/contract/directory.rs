@@ -2,7 +2,7 @@
 
 use tokenhouse_core::id::UserId;
 use tokenhouse_store::directory::{
-    Attribute, Comparison, Condition, Field, Inside, Sort, Value, replace, search,
+    Attribute, Comparison, Condition, Field, Inside, Sort, Value, replace, search_people as search,
 };
 use tokenhouse_store::users;
 
@@ -31,7 +31,7 @@ fn is(field: Field, comparison: Comparison, text: &str) -> Condition {
 }
 
 async fn found(s: &Setting, condition: &Condition) -> Vec<UserId> {
-    let page = search(&mut *s.read().await, condition, &Sort::default(), 100, 0).await.unwrap();
+    let page = search(&mut *s.read().await, condition, &Sort::default(), (100, 0)).await.unwrap();
     assert_eq!(page.total, i64::try_from(page.items.len()).unwrap());
     page.items
 }
@@ -138,7 +138,7 @@ async fn people_are_sorted_with_those_without_a_value_last(s: Setting) {
     let [ada, bob, cy] = people(&s).await;
     let sorted = async |by, descending| {
         let sort = Sort { by: Some(by), descending };
-        search(&mut *s.read().await, &Condition::All(vec![]), &sort, 100, 0).await.unwrap().items
+        search(&mut *s.read().await, &Condition::All(vec![]), &sort, (100, 0)).await.unwrap().items
     };
     assert_eq!(sorted(Field::DisplayName, true).await, [cy, bob, ada]);
     assert_eq!(sorted(Field::ExternalId, false).await, [ada, bob, cy]);
@@ -147,7 +147,7 @@ async fn people_are_sorted_with_those_without_a_value_last(s: Setting) {
     assert_eq!(sorted(other("title", ""), true).await, [cy, bob, ada]);
     let page = async |offset| {
         let sort = Sort { by: Some(other("title", "")), descending: false };
-        search(&mut *s.read().await, &Condition::All(vec![]), &sort, 2, offset).await.unwrap()
+        search(&mut *s.read().await, &Condition::All(vec![]), &sort, (2, offset)).await.unwrap()
     };
     assert_eq!((page(0).await.items, page(0).await.total), (vec![ada, bob], 3));
     assert_eq!(page(2).await.items, [cy]);
