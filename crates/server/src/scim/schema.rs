@@ -9,7 +9,7 @@ pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 /// Schema of what companies add to people.
 pub const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-/// Schema of groups.
+/// Schema of teams.
 pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 
 /// What kind of value an attribute has.
@@ -24,8 +24,8 @@ pub enum Kind {
     Boolean,
     /// An instant.
     DateTime,
-    /// An address of another resource.
-    Reference,
+    /// An address of another resource, of one of these kinds.
+    Reference(&'static [&'static str]),
     /// Several parts.
     Complex(&'static [Attribute]),
 }
@@ -91,6 +91,14 @@ const fn read_only(attribute: Attribute) -> Attribute {
     Attribute { mutability: Mutability::ReadOnly, ..attribute }
 }
 
+const fn immutable(attribute: Attribute) -> Attribute {
+    Attribute { mutability: Mutability::Immutable, ..attribute }
+}
+
+const fn reference(kinds: &'static [&'static str], attribute: Attribute) -> Attribute {
+    Attribute { kind: Kind::Reference(kinds), ..attribute }
+}
+
 const fn required(attribute: Attribute) -> Attribute {
     Attribute { required: true, ..attribute }
 }
@@ -125,21 +133,21 @@ const ADDRESS: &[Attribute] = &[
 
 const MEMBERSHIP: &[Attribute] = &[
     read_only(exact(text("value", "Number of the team"))),
-    Attribute { kind: Kind::Reference, ..read_only(text("$ref", "Address of the team")) },
+    reference(&["Group"], read_only(text("$ref", "Address of the team"))),
     read_only(text("display", "Name of the team")),
     read_only(text("type", "Always direct")),
 ];
 
 const MEMBER: &[Attribute] = &[
-    Attribute { mutability: Mutability::Immutable, ..exact(text("value", "Number of the person")) },
-    Attribute { kind: Kind::Reference, mutability: Mutability::Immutable, ..text("$ref", "Address of the person") },
+    immutable(exact(text("value", "Number of the person"))),
+    reference(&["User"], immutable(text("$ref", "Address of the person"))),
     read_only(text("display", "Name of the person")),
-    Attribute { mutability: Mutability::Immutable, ..text("type", "Always User") },
+    immutable(text("type", "Always User")),
 ];
 
 const MANAGER: &[Attribute] = &[
     exact(text("value", "Number of the manager")),
-    Attribute { kind: Kind::Reference, ..text("$ref", "Address of the manager") },
+    reference(&["User"], text("$ref", "Address of the manager")),
     text("displayName", "Name of the manager"),
 ];
 
@@ -147,24 +155,24 @@ const META: &[Attribute] = &[
     read_only(exact(text("resourceType", "User or Group"))),
     Attribute { kind: Kind::DateTime, ..read_only(text("created", "When it was made")) },
     Attribute { kind: Kind::DateTime, ..read_only(text("lastModified", "When it was changed last")) },
-    Attribute { kind: Kind::Reference, ..read_only(text("location", "Its address")) },
+    reference(&["uri"], read_only(text("location", "Its address"))),
     read_only(exact(text("version", "Its entity tag"))),
 ];
 
 /// What every resource has.
-pub const COMMON: &[Attribute] = &[
+const COMMON: &[Attribute] = &[
     read_only(exact(text("id", "Its number"))),
     exact(text("externalId", "What the directory calls it")),
     read_only(complex("meta", META, "About the resource itself")),
 ];
 
 /// What people have.
-pub const USER_ATTRIBUTES: &[Attribute] = &[
+const USER_ATTRIBUTES: &[Attribute] = &[
     required(text("userName", "What they sign in with; unique, case ignored")),
     complex("name", NAME, "The parts of the name"),
     text("displayName", "The name they are shown by"),
     text("nickName", "What they are called"),
-    Attribute { kind: Kind::Reference, ..text("profileUrl", "Their page elsewhere") },
+    reference(&["external"], text("profileUrl", "Their page elsewhere")),
     text("title", "Position"),
     text("userType", "What they are to the organization"),
     text("preferredLanguage", "Language"),
@@ -184,7 +192,7 @@ pub const USER_ATTRIBUTES: &[Attribute] = &[
 ];
 
 /// What companies add to people.
-pub const ENTERPRISE_ATTRIBUTES: &[Attribute] = &[
+const ENTERPRISE_ATTRIBUTES: &[Attribute] = &[
     text("employeeNumber", "Number of the employee"),
     text("costCenter", "Cost centre"),
     text("organization", "Organization"),
@@ -194,7 +202,7 @@ pub const ENTERPRISE_ATTRIBUTES: &[Attribute] = &[
 ];
 
 /// What groups have.
-pub const GROUP_ATTRIBUTES: &[Attribute] = &[
+const GROUP_ATTRIBUTES: &[Attribute] = &[
     required(text("displayName", "Name of the team; unique, case ignored")),
     several(complex("members", MEMBER, "People in the team")),
 ];
@@ -218,7 +226,7 @@ impl Attribute {
             Kind::Text { .. } => ("string", None),
             Kind::Boolean => ("boolean", None),
             Kind::DateTime => ("dateTime", None),
-            Kind::Reference => ("reference", None),
+            Kind::Reference(_) => ("reference", None),
             Kind::Complex(parts) => ("complex", Some(parts)),
         };
         let mut shown = json!({
@@ -227,7 +235,7 @@ impl Attribute {
             "multiValued": self.several,
             "description": self.description,
             "required": self.required,
-            "caseExact": matches!(self.kind, Kind::Text { exact: true } | Kind::Reference),
+            "caseExact": matches!(self.kind, Kind::Text { exact: true } | Kind::Reference(_)),
             "mutability": match self.mutability {
                 Mutability::ReadWrite => "readWrite",
                 Mutability::ReadOnly => "readOnly",
@@ -240,25 +248,120 @@ impl Attribute {
         if let Some(parts) = parts {
             shown["subAttributes"] = parts.iter().map(Self::shown).collect();
         }
-        if self.kind == Kind::Reference {
-            shown["referenceTypes"] = json!(["external"]);
+        if let Kind::Reference(kinds) = self.kind {
+            shown["referenceTypes"] = json!(kinds);
         }
         shown
     }
 }
 
 /// The attribute with this name, case ignored.
-pub fn find(attributes: &'static [Attribute], name: &str) -> Option<&'static Attribute> {
+fn find(attributes: &'static [Attribute], name: &str) -> Option<&'static Attribute> {
     attributes.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name))
 }
 
-/// A schema as it is shown.
-pub fn shown(id: &str, name: &str, description: &str, attributes: &[Attribute]) -> Value {
-    json!({
-        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"],
-        "id": id,
-        "name": name,
-        "description": description,
-        "attributes": attributes.iter().map(Attribute::shown).collect::<Vec<_>>(),
-    })
+/// A schema.
+#[derive(Debug)]
+pub struct Schema {
+    /// Its URN.
+    pub id: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What it is about.
+    pub description: &'static str,
+    /// Its attributes, without those that every resource has.
+    pub attributes: &'static [Attribute],
+}
+
+impl Schema {
+    /// The schema as it is shown.
+    pub fn shown(&self) -> Value {
+        json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"],
+            "id": self.id,
+            "name": self.name,
+            "description": self.description,
+            "attributes": self.attributes.iter().map(Attribute::shown).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// A type of resources.
+#[derive(Debug)]
+pub struct ResourceType {
+    /// Its name, which is also that of its schema.
+    pub name: &'static str,
+    /// Where its resources are.
+    pub endpoint: &'static str,
+    /// Its schema.
+    pub schema: &'static Schema,
+    /// What can be there besides.
+    pub extension: Option<&'static Schema>,
+}
+
+const USER_SCHEMA: Schema =
+    Schema { id: USER, name: "User", description: "A person", attributes: USER_ATTRIBUTES };
+
+const ENTERPRISE_SCHEMA: Schema = Schema {
+    id: ENTERPRISE,
+    name: "EnterpriseUser",
+    description: "What companies add to people",
+    attributes: ENTERPRISE_ATTRIBUTES,
+};
+
+const GROUP_SCHEMA: Schema =
+    Schema { id: GROUP, name: "Group", description: "A team", attributes: GROUP_ATTRIBUTES };
+
+/// Every schema.
+pub const SCHEMAS: [&Schema; 3] = [&USER_SCHEMA, &ENTERPRISE_SCHEMA, &GROUP_SCHEMA];
+
+/// People.
+pub const PEOPLE: ResourceType = ResourceType {
+    name: "User",
+    endpoint: "/Users",
+    schema: &USER_SCHEMA,
+    extension: Some(&ENTERPRISE_SCHEMA),
+};
+
+/// Teams.
+pub const GROUPS: ResourceType =
+    ResourceType { name: "Group", endpoint: "/Groups", schema: &GROUP_SCHEMA, extension: None };
+
+/// Where a value is: which attribute, and whether it is one of the extension.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The URN of the extension it is in.
+    pub extension: Option<&'static str>,
+    /// The attribute.
+    pub attribute: &'static Attribute,
+}
+
+impl ResourceType {
+    /// The attribute with this name, with the URN of its schema or without; case ignored.
+    pub fn find(&self, urn: Option<&str>, name: &str) -> Option<Place> {
+        let core = || {
+            let attribute = find(COMMON, name).or_else(|| find(self.schema.attributes, name))?;
+            Some(Place { extension: None, attribute })
+        };
+        let extended = || {
+            let extension = self.extension?;
+            Some(Place { extension: Some(extension.id), attribute: find(extension.attributes, name)? })
+        };
+        match urn {
+            None => core().or_else(extended),
+            Some(urn) if urn.eq_ignore_ascii_case(self.schema.id) => core(),
+            Some(urn) if self.is_extension(urn) => extended(),
+            Some(_) => None,
+        }
+    }
+
+    /// Whether this is the URN of the extension.
+    pub fn is_extension(&self, urn: &str) -> bool {
+        self.extension.is_some_and(|extension| urn.eq_ignore_ascii_case(extension.id))
+    }
+
+    /// Whether this is the URN of one of its schemas.
+    pub fn knows(&self, urn: &str) -> bool {
+        urn.eq_ignore_ascii_case(self.schema.id) || self.is_extension(urn)
+    }
 }
