@@ -29,7 +29,7 @@ pub(super) fn seen<'a>(values: impl Iterator<Item = &'a str>) -> Seen {
         if tag == "*" {
             return Seen::Any;
         }
-        let number = tag.trim_start_matches("W/").trim_matches('"').parse().ok();
+        let number: Option<i64> = tag.trim_start_matches("W/").trim_matches('"').parse().ok();
         versions.get_or_insert_with(Vec::new).extend(number);
     }
     versions.map_or(Seen::Any, Seen::Versions)

@@ -284,8 +284,9 @@ fn in_list(
 
 /// Adds a value; there is one primary value at most, and the new one wins.
 fn add(values: &mut Vec<Value>, new: Value) {
+    let position = values.len();
     values.push(new);
-    only_primary(values, values.len() - 1);
+    only_primary(values, position);
 }
 
 /// If the value at this position is the primary one, no other is.

@@ -13,7 +13,7 @@ use crate::users::{COLUMNS, User};
 use crate::{Connection, Error, Page, Writer};
 
 /// What makes a user visible to a directory.
-const VISIBLE: &str = "r.removed_at IS NULL AND r.user_type = 'Human'";
+pub(super) const VISIBLE: &str = "r.removed_at IS NULL AND r.user_type = 'Human'";
 
 /// One value of an attribute.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,6 +3,7 @@
 
 mod audit;
 mod directory;
+mod directory_people;
 mod feed;
 mod lineage;
 mod opening;
