@@ -54,6 +54,8 @@ actions! {
     UserDeactivated = "user.deactivated",
     /// A deactivation was undone.
     UserReactivated = "user.reactivated",
+    /// A person was removed for good by a directory: their tokens are revoked and their user name is free.
+    UserRemoved = "user.removed",
     /// A person was sent a new link to choose a password; earlier ones are dead.
     UserInvited = "user.invited",
     /// A password was chosen with a one-time link. All sessions ended.

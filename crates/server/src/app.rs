@@ -147,7 +147,7 @@ impl App {
     pub async fn begin(&self, call: &Call) -> Result<Writer, Error> {
         let mut writer = self.begin_unchecked().await?;
         let role = match call.credential {
-            Credential::Token(id) => role_by_token(&mut writer, id).await?,
+            Credential::Token(id) | Credential::Scim(id) => role_by_token(&mut writer, id).await?,
             Credential::Session(id) => role_in_session(&mut writer, call.caller.id, id).await?,
             Credential::Nothing | Credential::CommandLine | Credential::System => return Ok(writer),
         };

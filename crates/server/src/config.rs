@@ -31,6 +31,8 @@ pub struct Config {
     pub policy: Policy,
     /// How many failed attempts an address has.
     pub limits: Limits,
+    /// How much a directory may send at once.
+    pub scim: Scim,
     /// What is logged and how.
     pub log: Log,
 }
@@ -146,6 +148,16 @@ pub struct Limits {
     pub failed_sign_ins_per_account_per_minute: std::num::NonZeroU32,
 }
 
+/// `[scim]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scim {
+    /// The most operations in a bulk request.
+    pub max_operations: usize,
+    /// The most bytes in the body of any SCIM request.
+    pub max_payload: usize,
+}
+
 /// `[log]`
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -226,6 +238,12 @@ impl Default for Limits {
             failed_sign_ins_per_minute: number(100),
             failed_sign_ins_per_account_per_minute: number(10),
         }
+    }
+}
+
+impl Default for Scim {
+    fn default() -> Self {
+        Self { max_operations: 1_000, max_payload: 1024 * 1024 }
     }
 }
 

@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokenhouse_core::verdict::Reason;
 use tokenhouse_store as store;
 use utoipa::ToSchema;
@@ -31,12 +32,29 @@ pub enum Error {
     /// It stands against something that is there already.
     #[error("{0}")]
     Conflict(String),
+    /// There is one already.
+    #[error("{0} exists already")]
+    Exists(store::What),
+    /// A SCIM request that can't be done, for a reason that SCIM has a word for.
+    #[error("{1}")]
+    Scim(ScimType, String),
+    /// It has changed since the client saw it.
+    #[error("it has changed since you read it; read it again and repeat the change")]
+    PreconditionFailed,
+    /// A part of a standard that isn't offered.
+    #[error("{0}")]
+    NotImplemented(&'static str),
     /// Fields of the request are wrong.
     #[error("some fields are wrong")]
     Invalid(Vec<FieldError>),
     /// The body is larger than allowed.
-    #[error("the body is larger than 1 MiB")]
-    TooLarge,
+    #[error("the body has more than {limit} {of}")]
+    TooLarge {
+        /// How much is allowed.
+        limit: usize,
+        /// Of what.
+        of: &'static str,
+    },
     /// The body didn't arrive in time.
     #[error("the body did not arrive in time")]
     BodyTooSlow,
@@ -61,6 +79,40 @@ pub enum Error {
     /// A fault of ours.
     #[error("something went wrong here")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a SCIM request can't be done (RFC 7644, section 3.12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScimType {
+    /// The filter can't be understood, or asks for what isn't supported.
+    InvalidFilter,
+    /// Somebody else has the same already.
+    Uniqueness,
+    /// It can't be changed by clients.
+    Mutability,
+    /// The body isn't what the request needs.
+    InvalidSyntax,
+    /// The path of a PATCH can't be understood.
+    InvalidPath,
+    /// The path of a PATCH names nothing.
+    NoTarget,
+    /// A value is not what the attribute takes.
+    InvalidValue,
+}
+
+impl ScimType {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidFilter => "invalidFilter",
+            Self::Uniqueness => "uniqueness",
+            Self::Mutability => "mutability",
+            Self::InvalidSyntax => "invalidSyntax",
+            Self::InvalidPath => "invalidPath",
+            Self::NoTarget => "noTarget",
+            Self::InvalidValue => "invalidValue",
+        }
+    }
 }
 
 /// A field of a request that is wrong.
@@ -95,6 +147,9 @@ pub struct Problem {
     /// The request's number, to be quoted to whoever runs this server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// What SCIM calls it.
+    #[serde(skip)]
+    scim_type: Option<ScimType>,
 }
 
 impl Error {
@@ -115,10 +170,12 @@ impl Error {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::BadRequest(_) | Self::Scim(..) => StatusCode::BAD_REQUEST,
+            Self::Conflict(_) | Self::Exists(_) => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -126,6 +183,17 @@ impl Error {
             Self::UpstreamTooSlow => StatusCode::GATEWAY_TIMEOUT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What SCIM calls it, if it has a word for it.
+    const fn scim_type(&self) -> Option<ScimType> {
+        match self {
+            Self::Scim(scim_type, _) => Some(*scim_type),
+            Self::BadRequest(_) => Some(ScimType::InvalidSyntax),
+            Self::Invalid(_) => Some(ScimType::InvalidValue),
+            Self::Exists(_) => Some(ScimType::Uniqueness),
+            _ => None,
         }
     }
 
@@ -182,7 +250,7 @@ pub fn challenge(reason: Option<Reason>) -> HeaderValue {
 
 impl Problem {
     /// The problem of an error.
-    fn of(error: &Error) -> Self {
+    pub fn of(error: &Error) -> Self {
         let status = error.status();
         let errors = match error {
             Error::Invalid(errors) => errors.clone(),
@@ -195,6 +263,7 @@ impl Problem {
             detail: error.detail(),
             errors,
             request_id: None,
+            scim_type: error.scim_type(),
         }
     }
 
@@ -208,12 +277,43 @@ impl Problem {
     pub fn write_into(self, response: &mut Response) {
         // A struct of strings and numbers always has a JSON form.
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        *response.body_mut() = body.into();
-        let headers = response.headers_mut();
-        headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        write(response, body, "application/problem+json");
     }
+
+    /// The status in SCIM, which knows no 422.
+    pub fn scim_status(&self) -> StatusCode {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { status }
+    }
+
+    /// The problem as a SCIM error (RFC 7644, section 3.12).
+    pub fn scim(&self) -> Value {
+        let fields = self.errors.iter().map(|error| format!("`{}` {}", error.field, error.message));
+        let fields: Vec<String> = fields.collect();
+        let mut error = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
+            "status": self.scim_status().as_str(),
+            "detail": if fields.is_empty() { self.detail.clone() } else { fields.join("; ") },
+        });
+        if let Some(scim_type) = self.scim_type {
+            error["scimType"] = json!(scim_type.as_str());
+        }
+        error
+    }
+
+    /// The same as the body of `response`, whose other headers stay.
+    pub fn write_scim_into(self, response: &mut Response) {
+        *response.status_mut() = self.scim_status();
+        write(response, self.scim().to_string().into(), "application/scim+json");
+    }
+}
+
+fn write(response: &mut Response, body: Vec<u8>, media_type: &'static str) {
+    *response.body_mut() = body.into();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 /// Leaves status, headers and a [`Problem`] in the extensions; the outermost layer, which knows the
@@ -236,7 +336,7 @@ pub struct Cause(pub std::sync::Arc<dyn std::error::Error + Send + Sync>);
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Conflict(_) => Self::Conflict(error.to_string()),
+            store::Error::Conflict(what) => Self::Exists(what),
             store::Error::Unavailable(_) => Self::Unavailable(Box::new(error)),
             other => Self::internal(other),
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use serde_json::Value;
 use tokenhouse_core::id::{TeamId, TokenId, UserId};
 use tokenhouse_core::index::Index;
 use tokenhouse_store::changes::{self, Change};
@@ -161,10 +162,13 @@ impl Touched {
             "user" => {
                 self.users.insert(UserId(change.entity_id));
             }
-            // Whoever was or is in the team: the record names who came and went, the store who stayed.
+            // The record names who came and went. Who stayed is touched only by another name.
             "team" => {
-                self.users.extend(members_in(&change.changes));
-                self.users.extend(teams::member_ids(reader, TeamId(change.entity_id)).await?);
+                let changes: Value = serde_json::from_str(&change.changes).unwrap_or_default();
+                self.users.extend(members_in(&changes));
+                if changes.get("name").is_some() {
+                    self.users.extend(teams::member_ids(reader, TeamId(change.entity_id)).await?);
+                }
             }
             // The first Admin has a record of their own.
             "setup" => {}
@@ -175,25 +179,29 @@ impl Touched {
 }
 
 /// The ids under `members` in the changes of a team: `[[who left], [who joined]]`.
-fn members_in(changes: &str) -> Vec<UserId> {
-    let parsed: serde_json::Value = serde_json::from_str(changes).unwrap_or_default();
-    let sides = parsed.get("members").and_then(|members| members.as_array()).into_iter().flatten();
+fn members_in(changes: &Value) -> Vec<UserId> {
+    let sides = changes.get("members").and_then(|members| members.as_array()).into_iter().flatten();
     sides
         .filter_map(|side| side.as_array())
         .flatten()
-        .filter_map(serde_json::Value::as_i64)
+        .filter_map(Value::as_i64)
         .map(UserId)
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn members_who_left_and_joined_are_read_from_the_record() {
-        assert_eq!(members_in(r#"{"members":[[1,2],[3]],"name":["a","b"]}"#), [1, 2, 3].map(UserId));
-        assert_eq!(members_in(r#"{"members":[null,[3]]}"#), [UserId(3)]);
-        assert!(members_in(r#"{"name":["a","b"]}"#).is_empty());
+        assert_eq!(
+            members_in(&json!({"members": [[1, 2], [3]], "name": ["a", "b"]})),
+            [1, 2, 3].map(UserId)
+        );
+        assert_eq!(members_in(&json!({"members": [null, [3]]})), [UserId(3)]);
+        assert!(members_in(&json!({"name": ["a", "b"]})).is_empty());
     }
 }

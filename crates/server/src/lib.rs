@@ -23,6 +23,7 @@ pub mod observe;
 pub mod proxy;
 pub mod router;
 pub mod run;
+pub mod scim;
 pub mod service;
 pub mod tls;
 pub mod ui;

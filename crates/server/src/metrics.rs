@@ -24,16 +24,20 @@ pub enum Checkpoint {
     Introspection,
     /// The gateway.
     Gateway,
+    /// The SCIM endpoints.
+    Scim,
 }
 
 impl Checkpoint {
-    const ALL: [Self; 4] = [Self::Api, Self::ForwardAuth, Self::Introspection, Self::Gateway];
+    const ALL: [Self; 5] =
+        [Self::Api, Self::ForwardAuth, Self::Introspection, Self::Gateway, Self::Scim];
 
     /// What a token is wanted for there.
     pub const fn scope(self) -> Scope {
         match self {
             Self::Api | Self::ForwardAuth | Self::Gateway => Scope::Api,
             Self::Introspection => Scope::Any,
+            Self::Scim => Scope::Scim,
         }
     }
 
@@ -43,6 +47,7 @@ impl Checkpoint {
             Self::ForwardAuth => "forward_auth",
             Self::Introspection => "introspection",
             Self::Gateway => "gateway",
+            Self::Scim => "scim",
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::listener::{self, Connection, RequestBody};
 use crate::observe::Observed;
+use crate::scim;
 use crate::ui;
 use crate::verify::{forward_auth, oauth};
 
@@ -98,6 +99,7 @@ type Answer = Result<Response, Infallible>;
 pub fn router(app: Arc<App>) -> Router {
     let (described, _) = described().split_for_parts();
     described
+        .merge(scim::routes())
         .merge(ui::routes(&app))
         .merge(ui::documentation(browsable().into()))
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })

@@ -26,8 +26,13 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: [MigrationTexts; 4] =
-    [migration!(1, "first"), migration!(2, "sessions"), migration!(3, "lists"), migration!(4, "token_forms")];
+const MIGRATIONS: [MigrationTexts; 5] = [
+    migration!(1, "first"),
+    migration!(2, "sessions"),
+    migration!(3, "lists"),
+    migration!(4, "token_forms"),
+    migration!(5, "directory"),
+];
 
 /// Which database it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

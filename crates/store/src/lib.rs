@@ -8,6 +8,7 @@
 pub mod audit;
 pub mod changes;
 mod dialect;
+pub mod directory;
 mod error;
 pub mod invitations;
 mod keys;

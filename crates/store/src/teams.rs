@@ -133,7 +133,8 @@ pub async fn member_ids(c: &mut Connection, id: TeamId) -> Result<Vec<UserId>, E
 /// Stores a new team, made at the instant of the transaction. Name taken: [`Error::Conflict`].
 pub async fn insert(w: &mut Writer, name: &Name, description: Option<&str>) -> Result<TeamId, Error> {
     let insertion = sqlx::query(
-        "INSERT INTO teams (name, name_folded, description, created_at) VALUES ($1, $2, $3, $4) RETURNING id",
+        "INSERT INTO teams (name, name_folded, description, created_at, changed_at) \
+         VALUES ($1, $2, $3, $4, $4) RETURNING id",
     )
     .bind(name.as_str())
     .bind(fold(name.as_str()))
@@ -144,13 +145,16 @@ pub async fn insert(w: &mut Writer, name: &Name, description: Option<&str>) -> R
 
 /// Replaces name and description. Name taken: [`Error::Conflict`]. Not for `Public`.
 pub async fn update(w: &mut Writer, id: TeamId, name: &Name, description: Option<&str>) -> Result<(), Error> {
+    let now = w.now().micros();
     let update = sqlx::query(
-        "UPDATE teams SET name = $2, name_folded = $3, description = $4 WHERE id = $1 AND id <> 1",
+        "UPDATE teams SET name = $2, name_folded = $3, description = $4, version = version + 1, changed_at = $5 \
+         WHERE id = $1 AND id <> 1",
     )
     .bind(id.0)
     .bind(name.as_str())
     .bind(fold(name.as_str()))
-    .bind(description);
+    .bind(description)
+    .bind(now);
     w.execute_one(update).await
 }
 
@@ -161,31 +165,49 @@ pub async fn delete(w: &mut Writer, id: TeamId) -> Result<(), Error> {
 
 /// Takes users in; those who are in it already stay. All of them must exist. Not for `Public`.
 pub async fn add_members(w: &mut Writer, id: TeamId, users: &[UserId]) -> Result<(), Error> {
+    let mut joined = 0;
     for batch in users.chunks(BATCH) {
         let mut statement = Statement::new("INSERT INTO team_members (team_id, user_id) VALUES ");
         for (position, user) in batch.iter().enumerate() {
             statement.text(if position == 0 { "" } else { ", " }).list([id.0, user.0]);
         }
         statement.text(" ON CONFLICT DO NOTHING");
-        w.execute(statement.query()).await?;
+        joined += w.execute(statement.query()).await?;
     }
-    Ok(())
+    note_change(w, id, joined).await
 }
 
 /// Takes users out; those who aren't in it are passed over.
 pub async fn remove_members(w: &mut Writer, id: TeamId, users: &[UserId]) -> Result<(), Error> {
+    let mut left = 0;
     for batch in users.chunks(BATCH) {
         let mut statement = Statement::new("DELETE FROM team_members WHERE team_id = ");
         statement.value(id.0).text(" AND user_id IN ").list(batch.iter().map(|user| user.0));
-        w.execute(statement.query()).await?;
+        left += w.execute(statement.query()).await?;
+    }
+    note_change(w, id, left).await
+}
+
+/// Notes that so many members came or went.
+async fn note_change(w: &mut Writer, id: TeamId, moved: u64) -> Result<(), Error> {
+    if moved > 0 {
+        let now = w.now().micros();
+        let update = sqlx::query("UPDATE teams SET version = version + 1, changed_at = $2 WHERE id = $1");
+        w.execute_one(update.bind(id.0).bind(now)).await?;
     }
     Ok(())
 }
 
 /// Puts a user into exactly these teams (and `Public`, where everybody is anyway).
 pub async fn set_teams_of(w: &mut Writer, user: UserId, teams: &[TeamId]) -> Result<(), Error> {
-    w.execute(sqlx::query("DELETE FROM team_members WHERE user_id = $1").bind(user.0)).await?;
-    for team in teams.iter().filter(|team| **team != PUBLIC) {
+    let present: Vec<i64> = sqlx::query_scalar("SELECT team_id FROM team_members WHERE user_id = $1")
+        .bind(user.0)
+        .fetch_all(&mut **w)
+        .await?;
+    for team in present.iter().map(|id| TeamId(*id)).filter(|id| !teams.contains(id)) {
+        remove_members(w, team, &[user]).await?;
+    }
+    for team in teams.iter().filter(|id| **id != PUBLIC && !present.contains(&id.0)) {
         add_members(w, *team, &[user]).await?;
     }
     Ok(())

@@ -9,10 +9,11 @@ use tokenhouse_core::id::{TeamId, UserId};
 use tokenhouse_core::index::OwnerState;
 use tokenhouse_core::people::{Name, PUBLIC_TEAM, Role, UserType, fold};
 
+use crate::directory;
 use crate::sql::{self, BATCH, Statement};
 use crate::{Connection, Error, Page, Writer};
 
-const COLUMNS: &str = "id, user_id, user_name, email, name, role, user_type, purpose, owner, created_at, \
+pub(crate) const COLUMNS: &str = "id, user_id, user_name, email, name, role, user_type, purpose, owner, created_at, \
     created_by, deleted_at, last_login";
 
 /// A user to be stored.
@@ -113,6 +114,10 @@ pub struct UserFilter {
 /// What of a user can be changed. Everything is replaced.
 #[derive(Clone, Debug)]
 pub struct UserUpdate<'a> {
+    /// What a person signs in with, or the slug.
+    pub user_name: &'a str,
+    /// E-mail address; of a service user its `user_id`.
+    pub email: &'a str,
     /// Display name.
     pub name: &'a Name,
     /// Role.
@@ -243,11 +248,10 @@ async fn read_states(
 
 /// Stores a new user. User name or `user_id` taken: [`Error::Conflict`].
 pub async fn insert(w: &mut Writer, new: &NewUser<'_>) -> Result<UserId, Error> {
-    w.insert(
-        sqlx::query(
-            "INSERT INTO users (user_id, user_name, user_name_folded, email, email_folded, name, name_folded, \
-             role, user_type, purpose, owner, created_at, created_by) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id",
+    let insertion = sqlx::query(
+        "INSERT INTO users (user_id, user_name, user_name_folded, email, email_folded, name, name_folded, \
+             role, user_type, purpose, owner, created_at, created_by, changed_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $12) RETURNING id",
         )
         .bind(new.user_id)
         .bind(new.user_name)
@@ -261,10 +265,12 @@ pub async fn insert(w: &mut Writer, new: &NewUser<'_>) -> Result<UserId, Error> 
         .bind(new.purpose)
         .bind(new.owner)
         .bind(new.created_at.micros())
-        .bind(new.created_by.map(|id| id.0)),
-    )
-    .await
-    .map(UserId)
+        .bind(new.created_by.map(|id| id.0));
+    let id = UserId(w.insert(insertion).await?);
+    if new.user_type == UserType::Human {
+        directory::know(w, id, new.email, new.role).await?;
+    }
+    Ok(id)
 }
 
 /// One user.
@@ -308,10 +314,12 @@ pub async fn count(c: &mut Connection, filter: &UserFilter) -> Result<i64, Error
 pub async fn existing(c: &mut Connection, ids: &[UserId]) -> Result<Vec<UserId>, Error> {
     let mut existing = Vec::with_capacity(ids.len());
     for batch in ids.chunks(BATCH) {
-        let mut statement = Statement::new("SELECT id FROM users WHERE removed_at IS NULL AND id IN ");
+        // By number only: with another condition SQLite takes an index that names nearly everybody.
+        let mut statement = Statement::new("SELECT id, removed_at FROM users WHERE id IN ");
         statement.list(batch.iter().map(|id| id.0));
         for row in statement.query().fetch_all(&mut *c).await? {
-            existing.push(UserId(row.try_get(0)?));
+            let (id, removed_at): (i64, Option<i64>) = FromRow::from_row(&row)?;
+            existing.extend(removed_at.is_none().then_some(UserId(id)));
         }
     }
     existing.sort_unstable();
@@ -337,29 +345,43 @@ pub async fn has_human_admin(c: &mut Connection) -> Result<bool, Error> {
     Ok(count > 0)
 }
 
-/// Replaces what can be changed.
+/// Replaces what can be changed. User name taken: [`Error::Conflict`].
 pub async fn update(w: &mut Writer, id: UserId, update: &UserUpdate<'_>) -> Result<(), Error> {
-    w.execute_one(
-        sqlx::query(
-            "UPDATE users SET name = $2, name_folded = $3, role = $4, purpose = $5, owner = $6 \
-             WHERE id = $1 AND removed_at IS NULL",
-        )
-        .bind(id.0)
-        .bind(update.name.as_str())
-        .bind(fold(update.name.as_str()))
-        .bind(update.role.as_str())
-        .bind(update.purpose)
-        .bind(update.owner),
+    let now = w.now().micros();
+    let columns = sqlx::query(
+        "UPDATE users SET name = $2, name_folded = $3, role = $4, purpose = $5, owner = $6, user_name = $7, \
+         user_name_folded = $8, email = $9, email_folded = $10, version = version + 1, changed_at = $11 \
+         WHERE id = $1 AND removed_at IS NULL",
     )
-    .await
+    .bind(id.0)
+    .bind(update.name.as_str())
+    .bind(fold(update.name.as_str()))
+    .bind(update.role.as_str())
+    .bind(update.purpose)
+    .bind(update.owner)
+    .bind(update.user_name)
+    .bind(fold(update.user_name))
+    .bind(update.email)
+    .bind(fold(update.email))
+    .bind(now);
+    w.execute_one(columns).await?;
+    // What a directory finds them by. It may have said other roles, too, which grant nothing.
+    let role = sqlx::query(
+        "UPDATE attributes SET text = $2, folded = $3 WHERE user_id = $1 AND attribute = 'roles' \
+         AND part = 'value' AND folded IN ('member', 'manager', 'admin')",
+    );
+    w.execute(role.bind(id.0).bind(update.role.as_str()).bind(fold(update.role.as_str()))).await?;
+    Ok(())
 }
 
 /// Deactivates at an instant, or with `None` reactivates.
 pub async fn set_deactivated(w: &mut Writer, id: UserId, at: Option<Timestamp>) -> Result<(), Error> {
-    let update = sqlx::query("UPDATE users SET deleted_at = $2 WHERE id = $1 AND removed_at IS NULL")
-        .bind(id.0)
-        .bind(at.map(Timestamp::micros));
-    w.execute_one(update).await
+    let now = w.now().micros();
+    let update = sqlx::query(
+        "UPDATE users SET deleted_at = $2, version = version + 1, changed_at = $3 \
+         WHERE id = $1 AND removed_at IS NULL",
+    );
+    w.execute_one(update.bind(id.0).bind(at.map(Timestamp::micros)).bind(now)).await
 }
 
 /// What the index needs of these users, removed ones included. Unknown ids are left out.

@@ -13,8 +13,24 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use crate::app::App;
 use crate::error::Error;
 
-/// The largest body, in bytes.
-const SIZE_LIMIT: usize = 1024 * 1024;
+/// Which bodies are taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepted {
+    /// The media types, the one that is recommended first.
+    pub media_types: &'static [&'static str],
+    /// The most bytes.
+    pub limit: usize,
+}
+
+impl Accepted {
+    /// Up to 1 MiB of this.
+    const fn up_to_a_mebibyte(media_types: &'static [&'static str]) -> Self {
+        Self { media_types, limit: 1024 * 1024 }
+    }
+}
+
+const JSON: Accepted = Accepted::up_to_a_mebibyte(&["application/json"]);
+const FORM: Accepted = Accepted::up_to_a_mebibyte(&["application/x-www-form-urlencoded"]);
 
 /// How long a body may take to arrive.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -27,7 +43,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Error> {
-        let bytes = read(request, "application/json").await?;
+        let bytes = read(request, JSON).await?;
         from_json(&bytes).map(Self)
     }
 }
@@ -52,7 +68,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Form<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Error> {
-        let bytes = read(request, "application/x-www-form-urlencoded").await?;
+        let bytes = read(request, FORM).await?;
         serde_html_form::from_bytes(&bytes)
             .map(Self)
             .map_err(|error| Error::BadRequest(format!("the form is wrong: {error}")))
@@ -95,16 +111,20 @@ impl FromRequestParts<Arc<App>> for Id {
     }
 }
 
-async fn read(request: Request, media_type: &'static str) -> Result<Vec<u8>, Error> {
+/// The whole body of a request, if it is one of those that are taken.
+pub async fn read(request: Request, accepted: Accepted) -> Result<Vec<u8>, Error> {
+    let Accepted { media_types, limit } = accepted;
     let sent = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = sent.and_then(|sent| sent.split(';').next()).unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case(media_type) {
-        return Err(Error::UnsupportedMediaType(media_type));
+    if !media_types.iter().any(|media_type| essence.eq_ignore_ascii_case(media_type)) {
+        return Err(Error::UnsupportedMediaType(media_types.first().copied().unwrap_or_default()));
     }
-    let collecting = Limited::new(request.into_body(), SIZE_LIMIT).collect();
+    let collecting = Limited::new(request.into_body(), limit).collect();
     match tokio::time::timeout(TIME_LIMIT, collecting).await {
         Err(_) => Err(Error::BodyTooSlow),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::TooLarge),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Error::TooLarge { limit, of: "bytes" })
+        }
         Ok(Err(_)) => Err(Error::BadRequest("the body did not arrive whole".into())),
         Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
     }
@@ -129,7 +149,8 @@ fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     Ok(value)
 }
 
-fn not_json(error: &serde_json::Error) -> Error {
+/// What is answered to a body that is not JSON.
+pub fn not_json(error: &serde_json::Error) -> Error {
     Error::BadRequest(format!("the body is not JSON (line {}, column {})", error.line(), error.column()))
 }
 

@@ -65,6 +65,8 @@ pub struct Call {
 pub enum Credential {
     /// A bearer token.
     Token(TokenId),
+    /// A bearer token at the SCIM endpoints.
+    Scim(TokenId),
     /// A session of the web UI.
     Session(SessionId),
     /// Nothing yet: password or one-time code are looked at by the service that takes them.
@@ -80,6 +82,7 @@ impl Credential {
     const fn via(self) -> Via {
         match self {
             Self::Token(id) => Via::Token(id),
+            Self::Scim(id) => Via::Scim(id),
             Self::Session(_) | Self::Nothing => Via::Session,
             Self::CommandLine => Via::Cli,
             Self::System => Via::System,
@@ -91,7 +94,7 @@ impl Call {
     /// The token the call was made with.
     pub const fn token(&self) -> Option<TokenId> {
         match self.credential {
-            Credential::Token(id) => Some(id),
+            Credential::Token(id) | Credential::Scim(id) => Some(id),
             _ => None,
         }
     }
@@ -276,6 +279,21 @@ pub(super) fn permit(call: Call, permission: Permission) -> Result<Call, Error> 
         return Ok(call);
     }
     Err(Error::Forbidden(format!("this needs the role {}", permission.least_role())))
+}
+
+/// Whoever may use the SCIM endpoints: a SCIM token, or an ordinary token of an Admin.
+#[derive(Clone, Debug)]
+pub struct Provisions(pub Call);
+
+impl FromRequestParts<Arc<App>> for Provisions {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let (accepted, origin) = authenticate(parts, app, Checkpoint::Scim)?;
+        let Accepted { token, owner } = accepted;
+        let call = Call::of(owner, Credential::Scim(token.id), origin);
+        if token.scim_only { Ok(Self(call)) } else { permit(call, Permission::Provision).map(Self) }
+    }
 }
 
 guard!(

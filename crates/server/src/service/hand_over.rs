@@ -160,7 +160,7 @@ pub async fn allow(
         let wanted =
             Wanted { name: name.as_str(), expires_in_days, scim_endpoints_only: false, user_id: None };
         match tokens::generate(app, call, wanted).await {
-            Err(Error::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
+            Err(Error::Exists(_)) if attempt < ATTEMPTS => attempt += 1,
             made => return made,
         }
     }

@@ -2,6 +2,7 @@
 //! command line and the demo all come through here; none of them touches the store.
 
 pub mod audit;
+pub mod directory;
 pub mod hand_over;
 pub mod passwords;
 pub mod profile;

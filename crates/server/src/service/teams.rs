@@ -38,16 +38,30 @@ pub async fn create(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<(Team,
     let (Some(name), Some(description)) = (name, description) else {
         return Err(Error::internal("a field was wrong, but not noted"));
     };
-    let id = teams::insert(&mut writer, &name, description.as_deref()).await?;
-    teams::add_members(&mut writer, id, &members).await?;
-    let changes = Changes::default().set("name", name.as_str()).note("description", None, description).note(
+    let id = add(&mut writer, call, &name, description.as_deref(), &members, Changes::default()).await?;
+    app.commit(writer).await?;
+    one(app, id).await
+}
+
+/// Stores a new team with its record, which also has what else was `said` of it, in a transaction that goes
+/// on.
+pub(super) async fn add(
+    writer: &mut Writer,
+    call: &Call,
+    name: &Name,
+    description: Option<&str>,
+    members: &[UserId],
+    said: Changes,
+) -> Result<TeamId, Error> {
+    let id = teams::insert(writer, name, description).await?;
+    teams::add_members(writer, id, members).await?;
+    let changes = said.set("name", name.as_str()).note("description", None, description).note(
         "members",
         None,
         (!members.is_empty()).then_some(members),
     );
     writer.record(call.draft(Action::TeamCreated, id.0, name.as_str(), changes.0)).await?;
-    app.commit(writer).await?;
-    one(app, id).await
+    Ok(id)
 }
 
 fn description(text: Option<&str>) -> Result<Option<String>, people::Invalid> {
@@ -69,7 +83,7 @@ async fn known_members(
     Ok(members)
 }
 
-async fn existing(connection: &mut Connection, id: TeamId) -> Result<Team, Error> {
+pub(super) async fn existing(connection: &mut Connection, id: TeamId) -> Result<Team, Error> {
     teams::find(connection, id).await?.ok_or_else(|| Error::NotFound("there is no such team".into()))
 }
 
@@ -137,39 +151,64 @@ pub async fn update(
         Some(name) => name,
         None => Name::parse(&before.name).map_err(Error::internal)?,
     };
-    teams::update(&mut writer, id, &name, description.as_deref()).await?;
-    let mut changes = Changes::default().note("name", before.name.as_str(), name.as_str()).note(
-        "description",
-        &before.description,
-        &description,
-    );
-    if let Some(members) = members {
-        let (left, joined) = move_members(&mut writer, id, &members).await?;
-        // Only who left and who joined, not all who stayed: a team may have 10,000 members.
-        if !left.is_empty() || !joined.is_empty() {
-            changes.0.insert("members".into(), serde_json::json!([left, joined]));
-        }
-    }
-    if !changes.is_empty() {
-        writer.record(call.draft(Action::TeamUpdated, id.0, name.as_str(), changes.0)).await?;
+    let moved = match members {
+        Some(members) => move_members(&mut writer, id, &members).await?,
+        None => Moved::default(),
+    };
+    if change(&mut writer, call, &before, (&name, description), moved, Changes::default()).await? {
         app.commit(writer).await?;
     }
     one(app, id).await
 }
 
-/// Makes exactly these the members. Answers who left and who joined.
-async fn move_members(
+/// Who left and who joined a team.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    pub(super) left: BTreeSet<UserId>,
+    pub(super) joined: BTreeSet<UserId>,
+}
+
+/// Gives a team this name and description, with the record, which also has who moved and what else was
+/// `said` of it, in a transaction that goes on. Answers whether anything changed at all.
+pub(super) async fn change(
     writer: &mut Writer,
-    id: TeamId,
-    wanted: &[UserId],
-) -> Result<(Vec<UserId>, Vec<UserId>), Error> {
+    call: &Call,
+    before: &Team,
+    (name, description): (&Name, Option<String>),
+    moved: Moved,
+    said: Changes,
+) -> Result<bool, Error> {
+    let named = Changes::default().note("name", before.name.as_str(), name.as_str()).note(
+        "description",
+        &before.description,
+        &description,
+    );
+    if !named.is_empty() {
+        teams::update(writer, before.id, name, description.as_deref()).await?;
+    }
+    let mut changes = said;
+    changes.0.extend(named.0);
+    let Moved { left, joined } = moved;
+    // Only who left and who joined, not all who stayed: a team may have 10,000 members.
+    if !left.is_empty() || !joined.is_empty() {
+        changes.0.insert("members".into(), serde_json::json!([left, joined]));
+    }
+    let changed = !changes.is_empty();
+    if changed {
+        writer.record(call.draft(Action::TeamUpdated, before.id.0, name.as_str(), changes.0)).await?;
+    }
+    Ok(changed)
+}
+
+/// Makes exactly these the members.
+async fn move_members(writer: &mut Writer, id: TeamId, wanted: &[UserId]) -> Result<Moved, Error> {
     let present: BTreeSet<UserId> = teams::member_ids(writer, id).await?.into_iter().collect();
     let wanted: BTreeSet<UserId> = wanted.iter().copied().collect();
     let left: Vec<UserId> = present.difference(&wanted).copied().collect();
     let joined: Vec<UserId> = wanted.difference(&present).copied().collect();
     teams::remove_members(writer, id, &left).await?;
     teams::add_members(writer, id, &joined).await?;
-    Ok((left, joined))
+    Ok(Moved { left: left.into_iter().collect(), joined: joined.into_iter().collect() })
 }
 
 /// Takes a user into a team; acts on their tokens at once. Idempotent.
@@ -219,15 +258,21 @@ pub async fn delete(app: &App, call: &Call, id: TeamId) -> Result<(), Error> {
     let mut writer = app.begin(call).await?;
     let team = existing(&mut writer, id).await?;
     not_public(&team)?;
-    let members = teams::member_ids(&mut writer, id).await?;
-    teams::delete(&mut writer, id).await?;
+    remove(&mut writer, call, &team).await?;
+    app.commit(writer).await
+}
+
+/// Deletes a team with its record, in a transaction that goes on.
+pub(super) async fn remove(writer: &mut Writer, call: &Call, team: &Team) -> Result<(), Error> {
+    let members = teams::member_ids(writer, team.id).await?;
+    teams::delete(writer, team.id).await?;
     let changes = Changes::default().note("name", Some(team.name.as_str()), None).note(
         "members",
         (!members.is_empty()).then_some(members),
         None,
     );
-    writer.record(call.draft(Action::TeamDeleted, id.0, &team.name, changes.0)).await?;
-    app.commit(writer).await
+    writer.record(call.draft(Action::TeamDeleted, team.id.0, &team.name, changes.0)).await?;
+    Ok(())
 }
 
 fn not_public(team: &Team) -> Result<(), Error> {

@@ -279,17 +279,23 @@ pub async fn revoke(app: &App, call: &Call, id: TokenId, descendants: bool) -> R
 
 /// Revokes those that aren't; commits only if there were any. Answers how many.
 async fn revoke_all(app: &App, call: &Call, mut writer: Writer, doomed: &[Token]) -> Result<usize, Error> {
+    let revoked = revoke_in(&mut writer, call, doomed).await?;
+    if revoked > 0 {
+        app.commit(writer).await?;
+    }
+    Ok(revoked)
+}
+
+/// Revokes those that aren't, each with its record, in a transaction that goes on. Answers how many.
+pub(super) async fn revoke_in(writer: &mut Writer, call: &Call, doomed: &[Token]) -> Result<usize, Error> {
     let now = writer.now();
     let mut revoked = 0;
     let alive = |token: &&Token| token.revoked_at.is_none() && token.deleted_at.is_none();
     for token in doomed.iter().filter(alive) {
-        tokens::set_revoked(&mut writer, token.id, Some(now)).await?;
+        tokens::set_revoked(writer, token.id, Some(now)).await?;
         let changes = Changes::default().note("active", true, false);
         writer.record(call.draft(Action::TokenRevoked, token.id.0, &token.name, changes.0)).await?;
         revoked += 1;
-    }
-    if revoked > 0 {
-        app.commit(writer).await?;
     }
     Ok(revoked)
 }

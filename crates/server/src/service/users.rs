@@ -1,12 +1,13 @@
 //! People and service users: make, invite, change, deactivate, reactivate.
 
 use tokenhouse_core::audit::Action;
-use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TeamId, UserId};
-use tokenhouse_core::people::{self, Invalid, Name, Role, UserType};
+use tokenhouse_core::people::{self, Invalid, Name, PUBLIC_TEAM, Role, UserType};
 use tokenhouse_core::policy::{Access, Permission};
 use tokenhouse_store::users::{self, NewUser, User, UserFilter, UserUpdate};
-use tokenhouse_store::{Connection, Page, Writer, invitations, sessions, teams};
+use tokenhouse_store::{
+    Connection, Page, Writer, directory, invitations, sessions, teams, tokens as store_tokens,
+};
 
 use super::tokens::{self, FirstToken, Generated};
 use super::{Changes, require};
@@ -125,10 +126,22 @@ pub(super) async fn insert(
         created_at: writer.now(),
         created_by: call.creator(),
     };
-    let id = users::insert(writer, &new).await?;
-    teams::set_teams_of(writer, id, &teams).await?;
+    add(writer, call, &new, &teams, Changes::default()).await
+}
+
+/// Stores a new account with its record, which also has what else was `said` of it, in a transaction that
+/// goes on.
+pub(super) async fn add(
+    writer: &mut Writer,
+    call: &Call,
+    new: &NewUser<'_>,
+    teams: &[TeamId],
+    said: Changes,
+) -> Result<User, Error> {
+    let id = users::insert(writer, new).await?;
+    teams::set_teams_of(writer, id, teams).await?;
     let user = existing(writer, id).await?;
-    let changes = Changes::default()
+    let changes = said
         .set("name", &user.name)
         .set("user_id", &user.user_id)
         .set("email", &user.email)
@@ -287,37 +300,58 @@ pub async fn update(app: &App, call: &Call, id: UserId, update: Update<'_>) -> R
         None => None,
     };
     fields.finish()?;
-    let role = update.role.unwrap_or(before.role);
-    if role < Role::Admin {
-        keep_an_admin(&mut writer, &before).await?;
-    }
     let (purpose, owner) = responsibility.unwrap_or_default();
     let name = match name {
         Some(name) => name,
         None => Name::parse(&before.name).map_err(Error::internal)?,
     };
     let wanted = UserUpdate {
+        user_name: &before.user_name,
+        email: &before.email,
         name: &name,
-        role,
+        role: update.role.unwrap_or(before.role),
         purpose: if update.purpose.is_some() { purpose.as_deref() } else { before.purpose.as_deref() },
         owner: if update.owner.is_some() { owner.as_deref() } else { before.owner.as_deref() },
     };
-    users::update(&mut writer, id, &wanted).await?;
-    if let Some(teams) = teams {
-        teams::set_teams_of(&mut writer, id, &teams).await?;
+    let (after, changed) =
+        change(&mut writer, call, &before, &wanted, teams.as_deref(), Changes::default()).await?;
+    if changed {
+        app.commit(writer).await?;
     }
-    let after = existing(&mut writer, id).await?;
-    let changes = Changes::default()
+    Ok(after)
+}
+
+/// Changes an account with its record, which also has what else was `said` of it, in a transaction that goes
+/// on. Answers the account, and whether anything changed at all.
+pub(super) async fn change(
+    writer: &mut Writer,
+    call: &Call,
+    before: &User,
+    wanted: &UserUpdate<'_>,
+    teams: Option<&[TeamId]>,
+    said: Changes,
+) -> Result<(User, bool), Error> {
+    if wanted.role < Role::Admin {
+        keep_an_admin(writer, before).await?;
+    }
+    users::update(writer, before.id, wanted).await?;
+    if let Some(teams) = teams {
+        teams::set_teams_of(writer, before.id, teams).await?;
+    }
+    let after = existing(writer, before.id).await?;
+    let changes = said
+        .note("user_name", &before.user_name, &after.user_name)
+        .note("email", &before.email, &after.email)
         .note("name", &before.name, &after.name)
         .note("role", before.role, after.role)
         .note("teams", &before.teams, &after.teams)
         .note("purpose", &before.purpose, &after.purpose)
         .note("owner", &before.owner, &after.owner);
-    if !changes.is_empty() {
-        writer.record(call.draft(Action::UserUpdated, id.0, &after.name, changes.0)).await?;
-        app.commit(writer).await?;
+    let changed = !changes.is_empty();
+    if changed {
+        writer.record(call.draft(Action::UserUpdated, after.id.0, &after.name, changes.0)).await?;
     }
-    Ok(after)
+    Ok((after, changed))
 }
 
 /// The last active human Admin can't be demoted or deactivated: nobody could undo it.
@@ -336,36 +370,61 @@ pub(super) async fn keep_an_admin(connection: &mut Connection, user: &User) -> R
 pub async fn deactivate(app: &App, call: &Call, id: UserId) -> Result<(), Error> {
     let mut writer = app.begin(call).await?;
     let user = existing(&mut writer, id).await?;
-    if user.deleted_at.is_some() {
-        return Ok(());
+    if set_active(&mut writer, call, &user, false).await? {
+        app.commit(writer).await?;
     }
-    keep_an_admin(&mut writer, &user).await?;
-    let now = writer.now();
-    sessions::delete_of_user(&mut writer, id).await?;
-    invitations::use_up(&mut writer, id).await?;
-    set_deactivated(app, call, writer, &user, Some(now), Action::UserDeactivated).await
+    Ok(())
 }
 
 /// Undoes a deactivation: tokens that are neither revoked nor expired work again. Idempotent.
 pub async fn reactivate(app: &App, call: &Call, id: UserId) -> Result<User, Error> {
     let mut writer = app.begin(call).await?;
     let user = existing(&mut writer, id).await?;
-    if user.deleted_at.is_some() {
-        set_deactivated(app, call, writer, &user, None, Action::UserReactivated).await?;
+    if !set_active(&mut writer, call, &user, true).await? {
+        return Ok(user);
     }
+    app.commit(writer).await?;
     existing(&mut *app.store.read().await?, id).await
 }
 
-async fn set_deactivated(
-    app: &App,
+/// Activates or deactivates an account with its record, in a transaction that goes on. Answers whether that
+/// changed anything.
+pub(super) async fn set_active(
+    writer: &mut Writer,
     call: &Call,
-    mut writer: Writer,
     user: &User,
-    at: Option<Timestamp>,
-    action: Action,
-) -> Result<(), Error> {
-    users::set_deactivated(&mut writer, user.id, at).await?;
+    active: bool,
+) -> Result<bool, Error> {
+    if active == user.deleted_at.is_none() {
+        return Ok(false);
+    }
+    let (at, action) = if active {
+        (None, Action::UserReactivated)
+    } else {
+        keep_an_admin(writer, user).await?;
+        sessions::delete_of_user(writer, user.id).await?;
+        invitations::use_up(writer, user.id).await?;
+        (Some(writer.now()), Action::UserDeactivated)
+    };
+    users::set_deactivated(writer, user.id, at).await?;
     let changes = Changes::default().note("deleted_at", user.deleted_at, at);
     writer.record(call.draft(action, user.id.0, &user.name, changes.0)).await?;
-    app.commit(writer).await
+    Ok(true)
+}
+
+/// Removes a person for good, with the record, in a transaction that goes on: nothing brings their tokens
+/// back, and somebody else may have their user name.
+pub(super) async fn remove(writer: &mut Writer, call: &Call, user: &User) -> Result<(), Error> {
+    keep_an_admin(writer, user).await?;
+    let doomed = store_tokens::unrevoked_of(writer, user.id).await?;
+    tokens::revoke_in(writer, call, &doomed).await?;
+    sessions::delete_of_user(writer, user.id).await?;
+    invitations::use_up(writer, user.id).await?;
+    teams::set_teams_of(writer, user.id, &[]).await?;
+    directory::remove(writer, user.id).await?;
+    let changes = Changes::default()
+        .note("removed_at", None, Some(writer.now()))
+        .note("teams", &*user.teams, &[PUBLIC_TEAM.to_owned()]);
+    writer.record(call.draft(Action::UserRemoved, user.id.0, &user.name, changes.0)).await?;
+    Ok(())
 }

@@ -14,7 +14,9 @@ impl Messages {
     pub fn of_error(error: Error, conflicting: &str) -> Result<Self, Error> {
         match error {
             Error::Invalid(errors) => Ok(Self(errors)),
-            Error::Conflict(message) => Ok(Self(vec![FieldError { field: conflicting.to_owned(), message }])),
+            Error::Conflict(_) | Error::Exists(_) => {
+                Ok(Self(vec![FieldError { field: conflicting.to_owned(), message: error.to_string() }]))
+            }
             other => Err(other),
         }
     }

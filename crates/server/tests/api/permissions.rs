@@ -126,13 +126,13 @@ const TABLE: &[Row] = &[
 ];
 
 /// A number that no name has had yet.
-fn fresh() -> i64 {
+pub(crate) fn fresh() -> i64 {
     static NUMBER: AtomicU32 = AtomicU32::new(1);
     NUMBER.fetch_add(1, Ordering::Relaxed).into()
 }
 
 /// One more token of an account, for one call only: some calls end the token they are made with.
-async fn spare(server: &TestServer, account: &Account, user_type: UserType, scim: bool) -> Bearer {
+pub(crate) async fn spare(server: &TestServer, account: &Account, user_type: UserType, scim: bool) -> Bearer {
     let call = Call::command_line();
     let call = Call { caller: Caller { id: UserId(account.id), ..call.caller }, ..call };
     let wanted = tokens::Wanted {

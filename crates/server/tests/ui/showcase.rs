@@ -215,7 +215,7 @@ async fn error_before_sign_in(Path(status): Path<u16>) -> Result<Response, Error
         403 => Error::Forbidden("this needs the role Admin".into()),
         404 => Error::NotFound(format!("there is no token {}", HOSTILE[0])),
         409 => Error::Conflict("there is one with this name already".into()),
-        413 => Error::TooLarge,
+        413 => Error::TooLarge { limit: 1_048_576, of: "bytes" },
         422 => Error::field("name", HOSTILE[0]),
         429 => Error::TooMany { retry_after: 30 },
         503 => Error::Unavailable("the password of the database is hunter2".into()),

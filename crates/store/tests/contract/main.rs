@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod audit;
+mod directory;
+mod directory_people;
 mod feed;
 mod lineage;
 mod opening;

@@ -101,7 +101,14 @@ async fn user_names_and_ids_are_unique(s: Setting) {
 async fn what_can_be_changed_is_replaced(s: Setting) {
     let (id, other) = (s.service("ci").await, s.service("cd").await);
     let update =
-        UserUpdate { name: &name("Build"), role: Role::Manager, purpose: Some("builds"), owner: None };
+        UserUpdate {
+            user_name: "Build",
+            email: "build@example.com",
+            name: &name("Build"),
+            role: Role::Manager,
+            purpose: Some("builds"),
+            owner: None,
+        };
     s.write(async |w| users::update(w, id, &update).await).await;
     s.write(async |w| users::set_deactivated(w, id, Some(NOW)).await).await;
     let changed = find(&s, id).await.unwrap();
@@ -110,7 +117,8 @@ async fn what_can_be_changed_is_replaced(s: Setting) {
         (changed.purpose.as_deref(), changed.owner, changed.deleted_at),
         (Some("builds"), None, Some(NOW))
     );
-    assert_eq!((changed.user_id.as_str(), changed.user_name.as_str()), ("ci@service", "ci"));
+    assert_eq!((changed.user_id.as_str(), changed.user_name.as_str()), ("ci@service", "Build"));
+    assert_eq!(changed.email, "build@example.com");
     let all = UserFilter { include_deleted: true, name_part: Some("BUILD".into()), ..UserFilter::default() };
     assert_eq!(names(&s, all).await, ["Build"]);
     let other = find(&s, other).await.unwrap();

@@ -127,6 +127,7 @@ fn sentence(record: &Record, is_self: bool) -> (String, bool) {
         Action::UserDeactivated if is_self => ("deactivated their own account", false),
         Action::UserDeactivated => ("deactivated", true),
         Action::UserReactivated => ("reactivated", true),
+        Action::UserRemoved => ("removed the account", true),
         Action::UserInvited => ("made an invitation link for", true),
         Action::UserPasswordSet => ("chose a password with a one-time link", !is_self),
         Action::UserPasswordChanged => ("changed their password", !is_self),

@@ -81,7 +81,7 @@ pub async fn add(
         Ok(Created { user, invite_url: Some(url) }) => Invitation::show(&app, &visit, &call, user, url).await,
         Ok(_) => Err(Error::internal("a person was made without an invitation")),
         Err(error) => {
-            let is_taken = matches!(error, Error::Conflict(_));
+            let is_taken = matches!(error, Error::Exists(_));
             let mut messages = Messages::of_error(error, "email")?;
             if is_taken {
                 messages.reword("email", "somebody has this address already; they may be deactivated");

@@ -139,7 +139,7 @@ pub async fn add(
     let messages = match done {
         Ok(response) => return Ok(response),
         Err(error) => {
-            let is_taken = matches!(error, Error::Conflict(_));
+            let is_taken = matches!(error, Error::Exists(_));
             let mut messages = Messages::of_error(error, "name")?;
             if is_taken {
                 messages.reword("name", TAKEN);

@@ -179,7 +179,7 @@ async fn again(
     error: Error,
 ) -> Result<Response, Error> {
     let status = error.status();
-    let is_taken = matches!(error, Error::Conflict(_));
+    let is_taken = matches!(error, Error::Exists(_));
     let mut messages = Messages::of_error(error, "name")?;
     if is_taken {
         messages.reword("name", taken(&form, &candidates));

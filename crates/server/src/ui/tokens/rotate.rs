@@ -103,7 +103,7 @@ pub async fn rotate(
     let status = error.status();
     // What stands against any rotation is not for a field.
     let proposal = forms::propose(&app, &call, id).await?;
-    let is_taken = matches!(error, Error::Conflict(_));
+    let is_taken = matches!(error, Error::Exists(_));
     let mut messages = Messages::of_error(error, "name")?;
     if is_taken {
         messages.reword("name", "there is a token with this name already, maybe a revoked or expired one");
