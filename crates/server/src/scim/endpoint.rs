@@ -27,8 +27,11 @@ pub(super) trait Endpoint: Send + Sync + 'static {
         selection: &Selection,
     ) -> impl Future<Output = Result<Resource, Error>> + Send;
 
-    fn find(app: &App, id: i64, selection: &Selection)
-    -> impl Future<Output = Result<Resource, Error>> + Send;
+    fn find(
+        app: &App,
+        id: i64,
+        selection: &Selection,
+    ) -> impl Future<Output = Result<Resource, Error>> + Send;
 
     fn search(app: &App, query: &Query) -> impl Future<Output = Result<Found, Error>> + Send;
 
@@ -48,7 +51,8 @@ pub(super) trait Endpoint: Send + Sync + 'static {
         selection: &Selection,
     ) -> impl Future<Output = Result<Resource, Error>> + Send;
 
-    fn delete(app: &App, call: &Call, target: (i64, &Seen)) -> impl Future<Output = Result<(), Error>> + Send;
+    fn delete(app: &App, call: &Call, target: (i64, &Seen))
+    -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// People.
@@ -83,8 +87,9 @@ impl Endpoint for Users {
         _: &Selection,
     ) -> Result<Resource, Error> {
         value::check_schema(body, USER)?;
-        let wanted = person::wanted(patch::document(&PEOPLE, body)?)?;
-        let change = |person: &_| Ok((person::beyond_columns(person::document(person)?), wanted));
+        let document = patch::document(&PEOPLE, body)?;
+        let says_roles = value::get(body, "roles").is_some_and(|roles| !roles.is_null());
+        let change = |person: &_| person::change(person, document, says_roles);
         person::shown(&directory::change(app, call, UserId(id), seen, change).await?, &base(app))
     }
 
@@ -97,10 +102,9 @@ impl Endpoint for Users {
     ) -> Result<Resource, Error> {
         let operations = patch::operations(body)?;
         let change = |person: &_| {
-            let before = person::document(person)?;
-            let mut document = before.clone();
+            let mut document = person::document(person)?;
             patch::apply(&PEOPLE, &mut document, &operations)?;
-            Ok((person::beyond_columns(before), person::wanted(document)?))
+            person::change(person, document, true)
         };
         person::shown(&directory::change(app, call, UserId(id), seen, change).await?, &base(app))
     }

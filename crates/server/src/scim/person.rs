@@ -47,8 +47,32 @@ fn said(person: &Person) -> Result<Object, Error> {
     }
 }
 
+/// What changes with a new document of a person: what was kept of them, and what they are to be.
+///
+/// A directory that never says who has which role leaves that to us: a role that was given here survives when
+/// it replaces everything, or sends back what it was shown. One that does takes a role back by leaving it out.
+pub(super) fn change(
+    person: &Person,
+    mut document: Object,
+    says_roles: bool,
+) -> Result<(Object, Wanted), Error> {
+    let before = self::document(person)?;
+    let leaves_roles_to_us = !said(person)?.contains_key("roles")
+        && (!says_roles || document.get("roles") == before.get("roles"));
+    let mut kept = beyond_columns(before);
+    if leaves_roles_to_us {
+        document.remove("roles");
+        kept.remove("roles");
+    }
+    let mut wanted = wanted(document)?;
+    if !leaves_roles_to_us {
+        wanted.role.get_or_insert(Role::Member);
+    }
+    Ok((kept, wanted))
+}
+
 /// What the document has beyond our columns.
-pub(super) fn beyond_columns(mut document: Object) -> Object {
+fn beyond_columns(mut document: Object) -> Object {
     for column in COLUMNS {
         document.remove(column);
     }
@@ -93,8 +117,10 @@ pub(super) fn wanted(mut document: Object) -> Result<Wanted, Error> {
     if document.contains_key("displayName") {
         document.insert("displayName".into(), json!(name));
     }
-    let role = role(&document);
-    set_role(&mut document, role);
+    let role = document.contains_key("roles").then(|| role(&document));
+    if let Some(role) = role {
+        set_role(&mut document, role);
+    }
     let email = checked("emails", &email(&document, &user_name))?.to_string();
     let active = document.get("active").and_then(Value::as_bool);
     let external_id = document.get("externalId").and_then(Value::as_str).map(str::to_owned);

@@ -27,8 +27,8 @@ pub struct Wanted {
     pub email: String,
     /// Display name.
     pub name: Name,
-    /// Role.
-    pub role: Role,
+    /// Role; `None` leaves it as it is.
+    pub role: Option<Role>,
     /// Whether they may act; `None` leaves it as it is.
     pub active: Option<bool>,
     /// What the directory calls them.
@@ -90,7 +90,7 @@ pub async fn create(app: &App, call: &Call, wanted: &Wanted) -> Result<Person, E
         user_name: wanted.user_name.as_str(),
         email: &wanted.email,
         name: &wanted.name,
-        role: wanted.role,
+        role: wanted.role.unwrap_or(Role::Member),
         user_type: UserType::Human,
         purpose: None,
         owner: None,
@@ -99,7 +99,7 @@ pub async fn create(app: &App, call: &Call, wanted: &Wanted) -> Result<Person, E
     };
     let said = said((None, &Document::new()), wanted);
     let user = users::add(&mut writer, call, &new, &[], said).await?;
-    replace(&mut writer, user.id, wanted).await?;
+    replace(&mut writer, user.id, wanted, user.role).await?;
     if wanted.active == Some(false) {
         users::set_active(&mut writer, call, &user, false).await?;
     }
@@ -127,13 +127,13 @@ pub async fn change(
         user_name: wanted.user_name.as_str(),
         email: &wanted.email,
         name: &wanted.name,
-        role: wanted.role,
+        role: wanted.role.unwrap_or(before.user.role),
         purpose: None,
         owner: None,
     };
     let (after, mut changed) = users::change(&mut writer, call, &before.user, &update, None, said).await?;
     if says_more {
-        replace(&mut writer, id, &wanted).await?;
+        replace(&mut writer, id, &wanted, after.role).await?;
     }
     if let Some(active) = wanted.active {
         changed |= users::set_active(&mut writer, call, &after, active).await?;
@@ -155,17 +155,21 @@ pub async fn delete(app: &App, call: &Call, id: UserId, seen: &Seen) -> Result<(
     app.commit(writer).await
 }
 
-async fn replace(writer: &mut Writer, id: UserId, wanted: &Wanted) -> Result<(), Error> {
+async fn replace(writer: &mut Writer, id: UserId, wanted: &Wanted, role: Role) -> Result<(), Error> {
     let document = serde_json::to_string(&wanted.document).map_err(Error::internal)?;
     let external_id = wanted.external_id.as_deref();
-    Ok(directory::replace(writer, id, external_id, &document, &wanted.attributes).await?)
+    let mut attributes = wanted.attributes.clone();
+    if !wanted.document.contains_key("roles") {
+        attributes.push(Attribute::role(role));
+    }
+    Ok(directory::replace(writer, id, external_id, &document, &attributes).await?)
 }
 
 /// What is said of a person that wasn't before, for the audit record.
 fn said((external_id, document): (Option<&str>, &Document), wanted: &Wanted) -> Changes {
     let changes = Changes::default().note("external_id", external_id, wanted.external_id.as_deref());
     let names: std::collections::BTreeSet<&String> = document.keys().chain(wanted.document.keys()).collect();
-    names.into_iter().fold(changes, |changes, name| {
-        changes.note(name, document.get(name), wanted.document.get(name))
-    })
+    names
+        .into_iter()
+        .fold(changes, |changes, name| changes.note(name, document.get(name), wanted.document.get(name)))
 }

@@ -122,7 +122,9 @@ async fn a_person_lives_and_leaves_with_the_flag(server: TestServer) {
     let emails = changed["emails"].as_array().unwrap();
     assert!(emails.contains(&json!({ "type": "work", "value": "bob@work.example" })), "{emails:?}");
     for active in [false, true] {
-        scim.patch(&person, json!([{ "op": "replace", "path": "active", "value": active }])).await.expect(200);
+        scim.patch(&person, json!([{ "op": "replace", "path": "active", "value": active }]))
+            .await
+            .expect(200);
         assert_eq!(is_accepted(&server, &bob.token).await, active);
     }
 }
@@ -131,8 +133,10 @@ async fn a_role_comes_by_app_role(server: TestServer) {
     let scim = entra(&server).await;
     let bob = server.person("Bob", Role::Member).await;
     let person = format!("/Users/{}", bob.id);
-    let role = async || server.as_(&bob.token).get("/api/users/current").await.expect(200).json()["role"].clone();
-    let assign = |value: &str| json!([{ "op": "Add", "path": "roles[primary eq \"True\"].value", "value": value }]);
+    let role =
+        async || server.as_(&bob.token).get(&format!("/api/users/{}", bob.id)).await.expect(200).json()["role"].clone();
+    let assign =
+        |value: &str| json!([{ "op": "Add", "path": "roles[primary eq \"True\"].value", "value": value }]);
     scim.patch(&person, assign("Manager")).await.expect(200);
     assert_eq!(role().await, "Manager");
     scim.patch(&person, assign("Admin")).await.expect(200);
@@ -142,7 +146,9 @@ async fn a_role_comes_by_app_role(server: TestServer) {
     assert_eq!(role().await, "Member");
     scim.patch(&person, assign("manager")).await.expect(200);
     assert_eq!(role().await, "Manager");
-    scim.patch(&person, json!([{ "op": "Remove", "path": "roles[primary eq \"True\"].value" }])).await.expect(200);
+    scim.patch(&person, json!([{ "op": "Remove", "path": "roles[primary eq \"True\"].value" }]))
+        .await
+        .expect(200);
     assert_eq!(role().await, "Member");
 }
 
@@ -164,7 +170,8 @@ async fn members_come_and_go_without_the_flag(server: TestServer) {
     let by_name = r#"displayName eq "Engineers""#;
     assert_eq!(count(&scim, "/Groups?excludedAttributes=members&", by_name).await, 1);
     let members = |verb: &str, people: &[&Value]| {
-        let value: Vec<Value> = people.iter().map(|person| json!({ "$ref": null, "value": person["id"] })).collect();
+        let value: Vec<Value> =
+            people.iter().map(|person| json!({ "$ref": null, "value": person["id"] })).collect();
         json!([{ "op": verb, "path": "members", "value": value }])
     };
     scim.patch(&path(&group), members("Add", &[&ann, &ben])).await.expect(200);

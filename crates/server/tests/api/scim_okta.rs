@@ -20,7 +20,10 @@ on_both_databases!(
 
 async fn okta(server: &TestServer) -> Scim {
     let admin = server.person("Ada Admin", Role::Admin).await;
-    Scim::of(server, &admin).await.header("accept", "application/scim+json").header("user-agent", "Okta SCIM Client 1.0.0")
+    Scim::of(server, &admin)
+        .await
+        .header("accept", "application/scim+json")
+        .header("user-agent", "Okta SCIM Client 1.0.0")
 }
 
 /// The whole account, as it is sent to make one.
@@ -186,8 +189,10 @@ async fn groups_are_pushed_by_put(server: TestServer) {
     let (ann, ben) = (made(&scim, "ann@example.com").await, made(&scim, "ben@example.com").await);
     let group = scim.group("Data", &[id(&ann)]).await;
     let whole = |name: &str, members: &[&Value]| {
-        let members: Vec<Value> =
-            members.iter().map(|person| json!({ "value": person["id"], "display": person["userName"] })).collect();
+        let members: Vec<Value> = members
+            .iter()
+            .map(|person| json!({ "value": person["id"], "display": person["userName"] }))
+            .collect();
         json!({ "schemas": [GROUP], "id": group["id"], "displayName": name, "members": members })
     };
     scim.put(&path(&group), &whole("Data", &[&ann, &ben])).await.expect(200);

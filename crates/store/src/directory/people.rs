@@ -28,6 +28,19 @@ pub struct Attribute {
     pub text: String,
 }
 
+impl Attribute {
+    /// The first of several values.
+    pub(crate) fn first_of(attribute: &str, text: &str) -> Self {
+        let (attribute, part) = (attribute.to_owned(), "value".to_owned());
+        Self { attribute, position: 0, part, text: text.to_owned() }
+    }
+
+    /// The role of somebody of whom no directory said one.
+    pub fn role(role: Role) -> Self {
+        Self::first_of("roles", role.as_str())
+    }
+}
+
 /// A person as a directory knows them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Person {
@@ -142,21 +155,11 @@ pub async fn replace(
 
 /// Notes what a directory finds a new person by, before it has said anything of them itself.
 pub(crate) async fn know(w: &mut Writer, user: UserId, email: &str, role: Role) -> Result<(), Error> {
-    let attribute = |name: &str, text: &str| Attribute {
-        attribute: name.to_owned(),
-        position: 0,
-        part: "value".to_owned(),
-        text: text.to_owned(),
-    };
-    insert_attributes(w, user, &[attribute("emails", email), attribute("roles", role.as_str())]).await
+    insert_attributes(w, user, &[Attribute::first_of("emails", email), Attribute::role(role)]).await
 }
 
 /// Adds values that can be searched by.
-async fn insert_attributes(
-    w: &mut Writer,
-    user: UserId,
-    attributes: &[Attribute],
-) -> Result<(), Error> {
+async fn insert_attributes(w: &mut Writer, user: UserId, attributes: &[Attribute]) -> Result<(), Error> {
     for batch in attributes.chunks(BATCH / 6) {
         let mut statement = Statement::new(
             "INSERT INTO attributes (user_id, attribute, position, part, text, folded) VALUES ",
