@@ -27,8 +27,11 @@ pub(super) trait Endpoint: Send + Sync + 'static {
         selection: &Selection,
     ) -> impl Future<Output = Result<Resource, Error>> + Send;
 
-    fn find(app: &App, id: i64, selection: &Selection)
-    -> impl Future<Output = Result<Resource, Error>> + Send;
+    fn find(
+        app: &App,
+        id: i64,
+        selection: &Selection,
+    ) -> impl Future<Output = Result<Resource, Error>> + Send;
 
     fn search(app: &App, query: &Query) -> impl Future<Output = Result<Found, Error>> + Send;
 
@@ -48,7 +51,8 @@ pub(super) trait Endpoint: Send + Sync + 'static {
         selection: &Selection,
     ) -> impl Future<Output = Result<Resource, Error>> + Send;
 
-    fn delete(app: &App, call: &Call, target: (i64, &Seen)) -> impl Future<Output = Result<(), Error>> + Send;
+    fn delete(app: &App, call: &Call, target: (i64, &Seen))
+    -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// People.
@@ -59,7 +63,7 @@ impl Endpoint for Users {
 
     async fn create(app: &App, call: &Call, body: &Object, _: &Selection) -> Result<Resource, Error> {
         value::check_schema(body, USER)?;
-        let wanted = person::wanted(patch::document(&PEOPLE, body)?)?;
+        let wanted = person::wanted(patch::document(&PEOPLE, body)?, &Object::new())?;
         person::shown(&directory::create(app, call, &wanted).await?, &base(app))
     }
 
@@ -83,8 +87,12 @@ impl Endpoint for Users {
         _: &Selection,
     ) -> Result<Resource, Error> {
         value::check_schema(body, USER)?;
-        let wanted = person::wanted(patch::document(&PEOPLE, body)?)?;
-        let change = |person: &_| Ok((person::beyond_columns(person::document(person)?), wanted));
+        let document = patch::document(&PEOPLE, body)?;
+        let change = |person: &_| {
+            let before = person::document(person)?;
+            let wanted = person::wanted(document, &before)?;
+            Ok((person::beyond_columns(before), wanted))
+        };
         person::shown(&directory::change(app, call, UserId(id), seen, change).await?, &base(app))
     }
 
@@ -100,7 +108,8 @@ impl Endpoint for Users {
             let before = person::document(person)?;
             let mut document = before.clone();
             patch::apply(&PEOPLE, &mut document, &operations)?;
-            Ok((person::beyond_columns(before), person::wanted(document)?))
+            let wanted = person::wanted(document, &before)?;
+            Ok((person::beyond_columns(before), wanted))
         };
         person::shown(&directory::change(app, call, UserId(id), seen, change).await?, &base(app))
     }

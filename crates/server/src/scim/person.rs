@@ -76,8 +76,8 @@ pub(super) fn shown(person: &Person, base: &str) -> Result<Resource, Error> {
     Ok(Resource::new(shown, meta(&PEOPLE, &id, base, times, person.version)))
 }
 
-/// What a document says a person is to be.
-pub(super) fn wanted(mut document: Object) -> Result<Wanted, Error> {
+/// What a document says a person is to be, who was as the document `before` says; empty of a new one.
+pub(super) fn wanted(mut document: Object, before: &Object) -> Result<Wanted, Error> {
     let Some(Value::String(user_name)) = document.get("userName") else {
         return Err(invalid("`userName` is required"));
     };
@@ -92,6 +92,11 @@ pub(super) fn wanted(mut document: Object) -> Result<Wanted, Error> {
     };
     if document.contains_key("displayName") {
         document.insert("displayName".into(), json!(name));
+        // Whoever sends back what was shown doesn't choose the name that followed from the rest.
+        let followed = !before.is_empty() && !before.contains_key("displayName");
+        if followed && derived_name(&document) == name.as_str() {
+            document.remove("displayName");
+        }
     }
     let role = role(&document);
     set_role(&mut document, role);

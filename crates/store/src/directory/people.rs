@@ -152,11 +152,7 @@ pub(crate) async fn know(w: &mut Writer, user: UserId, email: &str, role: Role) 
 }
 
 /// Adds values that can be searched by.
-async fn insert_attributes(
-    w: &mut Writer,
-    user: UserId,
-    attributes: &[Attribute],
-) -> Result<(), Error> {
+async fn insert_attributes(w: &mut Writer, user: UserId, attributes: &[Attribute]) -> Result<(), Error> {
     for batch in attributes.chunks(BATCH / 6) {
         let mut statement = Statement::new(
             "INSERT INTO attributes (user_id, attribute, position, part, text, folded) VALUES ",
