@@ -181,12 +181,7 @@ impl Touched {
 /// The ids under `members` in the changes of a team: `[[who left], [who joined]]`.
 fn members_in(changes: &Value) -> Vec<UserId> {
     let sides = changes.get("members").and_then(|members| members.as_array()).into_iter().flatten();
-    sides
-        .filter_map(|side| side.as_array())
-        .flatten()
-        .filter_map(Value::as_i64)
-        .map(UserId)
-        .collect()
+    sides.filter_map(|side| side.as_array()).flatten().filter_map(Value::as_i64).map(UserId).collect()
 }
 
 #[cfg(test)]
@@ -197,10 +192,7 @@ mod tests {
 
     #[test]
     fn members_who_left_and_joined_are_read_from_the_record() {
-        assert_eq!(
-            members_in(&json!({"members": [[1, 2], [3]], "name": ["a", "b"]})),
-            [1, 2, 3].map(UserId)
-        );
+        assert_eq!(members_in(&json!({"members": [[1, 2], [3]], "name": ["a", "b"]})), [1, 2, 3].map(UserId));
         assert_eq!(members_in(&json!({"members": [null, [3]]})), [UserId(3)]);
         assert!(members_in(&json!({"name": ["a", "b"]})).is_empty());
     }

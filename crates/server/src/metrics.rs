@@ -29,8 +29,7 @@ pub enum Checkpoint {
 }
 
 impl Checkpoint {
-    const ALL: [Self; 5] =
-        [Self::Api, Self::ForwardAuth, Self::Introspection, Self::Gateway, Self::Scim];
+    const ALL: [Self; 5] = [Self::Api, Self::ForwardAuth, Self::Introspection, Self::Gateway, Self::Scim];
 
     /// What a token is wanted for there.
     pub const fn scope(self) -> Scope {

@@ -252,20 +252,20 @@ pub async fn insert(w: &mut Writer, new: &NewUser<'_>) -> Result<UserId, Error> 
         "INSERT INTO users (user_id, user_name, user_name_folded, email, email_folded, name, name_folded, \
              role, user_type, purpose, owner, created_at, created_by, changed_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $12) RETURNING id",
-        )
-        .bind(new.user_id)
-        .bind(new.user_name)
-        .bind(fold(new.user_name))
-        .bind(new.email)
-        .bind(fold(new.email))
-        .bind(new.name.as_str())
-        .bind(fold(new.name.as_str()))
-        .bind(new.role.as_str())
-        .bind(new.user_type.as_str())
-        .bind(new.purpose)
-        .bind(new.owner)
-        .bind(new.created_at.micros())
-        .bind(new.created_by.map(|id| id.0));
+    )
+    .bind(new.user_id)
+    .bind(new.user_name)
+    .bind(fold(new.user_name))
+    .bind(new.email)
+    .bind(fold(new.email))
+    .bind(new.name.as_str())
+    .bind(fold(new.name.as_str()))
+    .bind(new.role.as_str())
+    .bind(new.user_type.as_str())
+    .bind(new.purpose)
+    .bind(new.owner)
+    .bind(new.created_at.micros())
+    .bind(new.created_by.map(|id| id.0));
     let id = UserId(w.insert(insertion).await?);
     if new.user_type == UserType::Human {
         directory::know(w, id, new.email, new.role).await?;

@@ -122,9 +122,7 @@ pub async fn read(request: Request, accepted: Accepted) -> Result<Vec<u8>, Error
     let collecting = Limited::new(request.into_body(), limit).collect();
     match tokio::time::timeout(TIME_LIMIT, collecting).await {
         Err(_) => Err(Error::BodyTooSlow),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Error::TooLarge { limit, of: "bytes" })
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::TooLarge { limit, of: "bytes" }),
         Ok(Err(_)) => Err(Error::BadRequest("the body did not arrive whole".into())),
         Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
     }

@@ -152,7 +152,8 @@ impl Run<'_> {
 
     /// Path and data with ids for references; `None` as long as one refers to nothing.
     fn resolved(&self, operation: &Operation<'_>) -> Option<(String, Value)> {
-        let segments = operation.path.split('/').map(|segment| self.id(segment)).collect::<Option<Vec<_>>>()?;
+        let segments =
+            operation.path.split('/').map(|segment| self.id(segment)).collect::<Option<Vec<_>>>()?;
         let mut data = operation.data.clone();
         self.resolve(&mut data).then(|| (segments.join("/"), data))
     }

@@ -63,7 +63,7 @@ impl Endpoint for Users {
 
     async fn create(app: &App, call: &Call, body: &Object, _: &Selection) -> Result<Resource, Error> {
         value::check_schema(body, USER)?;
-        let wanted = person::wanted(patch::document(&PEOPLE, body)?)?;
+        let wanted = person::wanted(patch::document(&PEOPLE, body)?, &Object::new())?;
         person::shown(&directory::create(app, call, &wanted).await?, &base(app))
     }
 

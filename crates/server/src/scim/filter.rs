@@ -24,7 +24,7 @@ fn invalid<T>(problem: impl Into<String>) -> Result<T, Error> {
 }
 
 /// Reads a filter of people or of teams.
-pub(super) fn parse(resource: &'static ResourceType, text: &str) -> Result<Condition, Error> {
+pub fn parse(resource: &'static ResourceType, text: &str) -> Result<Condition, Error> {
     if text.len() > SIZE_LIMIT {
         return invalid(format!("the filter has more than {SIZE_LIMIT} bytes"));
     }
@@ -94,7 +94,8 @@ fn outside_strings(text: &str, wanted: &[u8]) -> Option<usize> {
 fn comparison_at_start(text: &str) -> Option<(&str, &str)> {
     let name = text.find(|c: char| c.is_ascii_whitespace())?;
     let operator = name + text[name..].find(|c: char| !c.is_ascii_whitespace())?;
-    let operator_end = operator + text[operator..].find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len() - operator);
+    let operator_end =
+        operator + text[operator..].find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len() - operator);
     let end = if text[operator..operator_end].eq_ignore_ascii_case("pr") {
         operator_end
     } else {
@@ -338,7 +339,10 @@ mod tests {
                 r#"(emails[type eq "]."].value pr) and active eq true"#,
                 r#"(emails[(type eq "].") and value pr]) and active eq true"#,
             ),
-            (r#"emails[primary eq true].value  co  "x\" y" or id pr"#, r#"emails[(primary eq true) and value  co  "x\" y"] or id pr"#),
+            (
+                r#"emails[primary eq true].value  co  "x\" y" or id pr"#,
+                r#"emails[(primary eq true) and value  co  "x\" y"] or id pr"#,
+            ),
             (r#"emails[type eq "work"] and title pr"#, r#"emails[type eq "work"] and title pr"#),
             (r#"userName eq "a[b].value pr""#, r#"userName eq "a[b].value pr""#),
             ("emails[type pr].", "emails[type pr]."),

@@ -111,10 +111,7 @@ fn chosen(filter: &Inside) -> Result<Vec<UserId>, Error> {
         Inside::Is(part, Comparison::Equal, text, _) if part == "value" => {
             Ok(number(text).into_iter().collect())
         }
-        _ => Err(Error::Scim(
-            ScimType::InvalidFilter,
-            "members are chosen by `value` with eq only".into(),
-        )),
+        _ => Err(Error::Scim(ScimType::InvalidFilter, "members are chosen by `value` with eq only".into())),
     }
 }
 

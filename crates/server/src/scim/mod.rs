@@ -5,13 +5,13 @@ mod bulk;
 mod discovery;
 mod endpoint;
 mod etag;
-mod filter;
+pub mod filter;
 mod group;
 mod patch;
 mod person;
 mod query;
 mod resource;
-mod schema;
+pub mod schema;
 mod value;
 
 use std::panic::AssertUnwindSafe;
@@ -109,7 +109,9 @@ pub fn routes() -> Router<Arc<App>> {
             router = router.route(&format!("{prefix}{path}"), nothing_here());
         }
     }
-    router.method_not_allowed_fallback(|| async { Error::MethodNotAllowed }).layer(middleware::from_fn(in_scims_form))
+    router
+        .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
+        .layer(middleware::from_fn(in_scims_form))
 }
 
 /// Writes errors, also those of handlers that panic, in SCIM's form.
@@ -186,7 +188,11 @@ fn list(total: impl Serialize, start: i64, resources: Vec<Value>) -> Result<Resp
 }
 
 /// One resource, with where it is and which version it has.
-fn one<E: Endpoint>(status: StatusCode, resource: Resource, selection: &Selection) -> Result<Response, Error> {
+fn one<E: Endpoint>(
+    status: StatusCode,
+    resource: Resource,
+    selection: &Selection,
+) -> Result<Response, Error> {
     let Resource { value, location, version } = resource;
     let mut response = scim_json(status, &selection.apply(E::RESOURCE, value))?;
     let headers = response.headers_mut();

@@ -37,7 +37,9 @@ pub(super) struct Operation<'a> {
 pub(super) fn operations(body: &Object) -> Result<Vec<Operation<'_>>, Error> {
     value::check_schema(body, PATCH)?;
     match value::get(body, "Operations") {
-        Some(Value::Array(operations)) if !operations.is_empty() => operations.iter().map(operation).collect(),
+        Some(Value::Array(operations)) if !operations.is_empty() => {
+            operations.iter().map(operation).collect()
+        }
         _ => Err(syntax("`Operations` must be a list of operations")),
     }
 }
@@ -219,7 +221,8 @@ fn at(object: &mut Object, verb: Verb, target: &Target, value: Option<&Value>) -
         set_part(&mut parts, verb, part, value)?;
         (!parts.is_empty()).then_some(Value::Object(parts))
     } else {
-        let new = if verb == Verb::Remove { None } else { value::read(attribute, value.unwrap_or(&Value::Null))? };
+        let new =
+            if verb == Verb::Remove { None } else { value::read(attribute, value.unwrap_or(&Value::Null))? };
         match (attribute.kind, before, new) {
             // Parts that aren't named stay.
             (Kind::Complex(_), Some(Value::Object(mut parts)), Some(Value::Object(new))) => {

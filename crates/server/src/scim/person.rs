@@ -59,13 +59,14 @@ pub(super) fn change(
     let before = self::document(person)?;
     let leaves_roles_to_us = !said(person)?.contains_key("roles")
         && (!says_roles || document.get("roles") == before.get("roles"));
-    let mut kept = beyond_columns(before);
     if leaves_roles_to_us {
         document.remove("roles");
-        kept.remove("roles");
     }
-    let mut wanted = wanted(document)?;
-    if !leaves_roles_to_us {
+    let mut wanted = wanted(document, &before)?;
+    let mut kept = beyond_columns(before);
+    if leaves_roles_to_us {
+        kept.remove("roles");
+    } else {
         wanted.role.get_or_insert(Role::Member);
     }
     Ok((kept, wanted))
@@ -100,8 +101,8 @@ pub(super) fn shown(person: &Person, base: &str) -> Result<Resource, Error> {
     Ok(Resource::new(shown, meta(&PEOPLE, &id, base, times, person.version)))
 }
 
-/// What a document says a person is to be.
-pub(super) fn wanted(mut document: Object) -> Result<Wanted, Error> {
+/// What a document says a person is to be, who was as the document `before` says; empty of a new one.
+pub(super) fn wanted(mut document: Object, before: &Object) -> Result<Wanted, Error> {
     let Some(Value::String(user_name)) = document.get("userName") else {
         return Err(invalid("`userName` is required"));
     };
@@ -116,6 +117,11 @@ pub(super) fn wanted(mut document: Object) -> Result<Wanted, Error> {
     };
     if document.contains_key("displayName") {
         document.insert("displayName".into(), json!(name));
+        // Whoever sends back what was shown doesn't choose the name that followed from the rest.
+        let followed = !before.is_empty() && !before.contains_key("displayName");
+        if followed && derived_name(&document) == name.as_str() {
+            document.remove("displayName");
+        }
     }
     let role = document.contains_key("roles").then(|| role(&document));
     if let Some(role) = role {

@@ -84,7 +84,9 @@ impl Selection {
     pub(super) fn shows(&self, resource: &'static ResourceType, attribute: &str) -> bool {
         let names = |path: &PatchPath, with_part: bool| {
             let found = place(resource, path);
-            found.is_some_and(|(place, part)| place.attribute.name == attribute && (with_part || part.is_none()))
+            found.is_some_and(|(place, part)| {
+                place.attribute.name == attribute && (with_part || part.is_none())
+            })
         };
         if self.only.is_empty() {
             !self.without.iter().any(|path| names(path, false))
@@ -116,7 +118,8 @@ impl Selection {
 fn place(resource: &'static ResourceType, path: &PatchPath) -> Option<(Place, Option<&'static str>)> {
     let PatchPath::Attr(AttrPath { uri, name, sub_attr }) = path else { return None };
     let place = resource.find(uri.as_deref(), name)?;
-    let part = sub_attr.as_deref().map(|part| place.attribute.part(part)).map(|part| part.map(|part| part.name));
+    let part =
+        sub_attr.as_deref().map(|part| place.attribute.part(part)).map(|part| part.map(|part| part.name));
     match part {
         Some(None) => None,
         Some(part) => Some((place, part)),
@@ -157,7 +160,11 @@ fn only_part(value: &Value, kept: Option<&Value>, part: &str) -> Value {
     match value {
         Value::Array(values) => {
             let kept = |position| kept.and_then(|kept| kept.get(position));
-            values.iter().enumerate().map(|(position, value)| only_part(value, kept(position), part)).collect()
+            values
+                .iter()
+                .enumerate()
+                .map(|(position, value)| only_part(value, kept(position), part))
+                .collect()
         }
         value => {
             let mut parts = kept.and_then(Value::as_object).cloned().unwrap_or_default();

@@ -179,7 +179,10 @@ const USER_ATTRIBUTES: &[Attribute] = &[
     text("locale", "Region whose formats they use"),
     text("timezone", "Time zone"),
     boolean("active", "Whether they may act; false stops their tokens at once"),
-    Attribute { mutability: Mutability::WriteOnly, ..text("password", "Taken and not used: people choose theirs") },
+    Attribute {
+        mutability: Mutability::WriteOnly,
+        ..text("password", "Taken and not used: people choose theirs")
+    },
     several(complex("emails", VALUES, "E-mail addresses")),
     several(complex("phoneNumbers", VALUES, "Telephone numbers")),
     several(complex("ims", VALUES, "Messengers")),

@@ -26,6 +26,7 @@ pub(super) fn read(attribute: &Attribute, value: &Value) -> Result<Option<Value>
         return one(attribute, value);
     }
     let read: Vec<Value> = match value {
+        Value::Array(values) if values.iter().any(Value::is_array) => return Err(wrong(attribute)),
         Value::Array(values) => {
             values.iter().filter_map(|value| one(attribute, value).transpose()).collect::<Result<_, _>>()?
         }
@@ -65,13 +66,13 @@ pub(super) fn one(attribute: &Attribute, value: &Value) -> Result<Option<Value>,
             None => Err(wrong(attribute)),
         },
         // Likewise objects for what is a plain value.
-        (_, Value::Object(object)) if object.contains_key("value") => {
-            object.get("value").filter(|value| !value.is_object()).map_or_else(
-                || Err(wrong(attribute)),
-                |value| one(attribute, value),
-            )
+        (_, Value::Object(object)) if object.contains_key("value") => object
+            .get("value")
+            .filter(|value| !value.is_object())
+            .map_or_else(|| Err(wrong(attribute)), |value| one(attribute, value)),
+        (Kind::Boolean, value) => {
+            boolean(value).map(|flag| Some(Value::Bool(flag))).ok_or_else(|| wrong(attribute))
         }
-        (Kind::Boolean, value) => boolean(value).map(|flag| Some(Value::Bool(flag))).ok_or_else(|| wrong(attribute)),
         (Kind::Text { .. } | Kind::Reference(_) | Kind::DateTime, Value::String(text)) => {
             check_text(attribute, text)?;
             Ok(Some(Value::String(text.clone())))

@@ -1,14 +1,16 @@
-//! People and service users: make, invite, change, deactivate, reactivate.
+//! People and service users: make, invite, change; in a room of their own: deactivate, reactivate, remove.
+
+mod deactivation;
 
 use tokenhouse_core::audit::Action;
 use tokenhouse_core::id::{TeamId, UserId};
-use tokenhouse_core::people::{self, Invalid, Name, PUBLIC_TEAM, Role, UserType};
+use tokenhouse_core::people::{self, Invalid, Name, Role, UserType};
 use tokenhouse_core::policy::{Access, Permission};
 use tokenhouse_store::users::{self, NewUser, User, UserFilter, UserUpdate};
-use tokenhouse_store::{
-    Connection, Page, Writer, directory, invitations, sessions, teams, tokens as store_tokens,
-};
+use tokenhouse_store::{Connection, Page, Writer, invitations, teams};
 
+pub use self::deactivation::{deactivate, reactivate};
+pub(super) use self::deactivation::{keep_an_admin, remove, set_active};
 use super::tokens::{self, FirstToken, Generated};
 use super::{Changes, require};
 use crate::app::App;
@@ -352,79 +354,4 @@ pub(super) async fn change(
         writer.record(call.draft(Action::UserUpdated, after.id.0, &after.name, changes.0)).await?;
     }
     Ok((after, changed))
-}
-
-/// The last active human Admin can't be demoted or deactivated: nobody could undo it.
-pub(super) async fn keep_an_admin(connection: &mut Connection, user: &User) -> Result<(), Error> {
-    let is_active_admin =
-        user.user_type == UserType::Human && user.role == Role::Admin && user.deleted_at.is_none();
-    if is_active_admin && users::active_human_admins(connection).await? <= 1 {
-        return Err(Error::Conflict(
-            "this is the last active Admin; make somebody else an Admin first".into(),
-        ));
-    }
-    Ok(())
-}
-
-/// Deactivates an account and so stops all its tokens and ends its sessions. Idempotent.
-pub async fn deactivate(app: &App, call: &Call, id: UserId) -> Result<(), Error> {
-    let mut writer = app.begin(call).await?;
-    let user = existing(&mut writer, id).await?;
-    if set_active(&mut writer, call, &user, false).await? {
-        app.commit(writer).await?;
-    }
-    Ok(())
-}
-
-/// Undoes a deactivation: tokens that are neither revoked nor expired work again. Idempotent.
-pub async fn reactivate(app: &App, call: &Call, id: UserId) -> Result<User, Error> {
-    let mut writer = app.begin(call).await?;
-    let user = existing(&mut writer, id).await?;
-    if !set_active(&mut writer, call, &user, true).await? {
-        return Ok(user);
-    }
-    app.commit(writer).await?;
-    existing(&mut *app.store.read().await?, id).await
-}
-
-/// Activates or deactivates an account with its record, in a transaction that goes on. Answers whether that
-/// changed anything.
-pub(super) async fn set_active(
-    writer: &mut Writer,
-    call: &Call,
-    user: &User,
-    active: bool,
-) -> Result<bool, Error> {
-    if active == user.deleted_at.is_none() {
-        return Ok(false);
-    }
-    let (at, action) = if active {
-        (None, Action::UserReactivated)
-    } else {
-        keep_an_admin(writer, user).await?;
-        sessions::delete_of_user(writer, user.id).await?;
-        invitations::use_up(writer, user.id).await?;
-        (Some(writer.now()), Action::UserDeactivated)
-    };
-    users::set_deactivated(writer, user.id, at).await?;
-    let changes = Changes::default().note("deleted_at", user.deleted_at, at);
-    writer.record(call.draft(action, user.id.0, &user.name, changes.0)).await?;
-    Ok(true)
-}
-
-/// Removes a person for good, with the record, in a transaction that goes on: nothing brings their tokens
-/// back, and somebody else may have their user name.
-pub(super) async fn remove(writer: &mut Writer, call: &Call, user: &User) -> Result<(), Error> {
-    keep_an_admin(writer, user).await?;
-    let doomed = store_tokens::unrevoked_of(writer, user.id).await?;
-    tokens::revoke_in(writer, call, &doomed).await?;
-    sessions::delete_of_user(writer, user.id).await?;
-    invitations::use_up(writer, user.id).await?;
-    teams::set_teams_of(writer, user.id, &[]).await?;
-    directory::remove(writer, user.id).await?;
-    let changes = Changes::default()
-        .note("removed_at", None, Some(writer.now()))
-        .note("teams", &*user.teams, &[PUBLIC_TEAM.to_owned()]);
-    writer.record(call.draft(Action::UserRemoved, user.id.0, &user.name, changes.0)).await?;
-    Ok(())
 }

@@ -50,7 +50,8 @@ async fn operations_are_done_in_order(server: TestServer) {
     assert_eq!(statuses(&done), ["201", "200", "200", "204", "201"]);
     assert_eq!((&done[0]["bulkId"], &done[0]["method"]), (&json!("a"), &json!("POST")));
     let location = done[0]["location"].as_str().unwrap();
-    let bob = scim.get(location.strip_prefix(&format!("{PUBLIC_URL}/scim/v2")).unwrap()).await.expect(200).json();
+    let bob =
+        scim.get(location.strip_prefix(&format!("{PUBLIC_URL}/scim/v2")).unwrap()).await.expect(200).json();
     assert_eq!((&bob["userName"], &bob["meta"]["version"]), (&json!("bob"), &done[0]["version"]));
     assert!(done.iter().all(|operation| operation.get("response").is_none()));
     assert_eq!(scim.get(&path(&eve)).await.json()["title"], "T");
@@ -77,7 +78,9 @@ async fn references_are_resolved(server: TestServer) {
     )
     .await;
     assert_eq!(statuses(&done), ["201", "201", "200", "200", "409", "409", "400"]);
-    let [group] = &scim.found("/Groups", "displayName eq \"ops\"", "id").await[..] else { panic!("no group") };
+    let [group] = &scim.found("/Groups", "displayName eq \"ops\"", "id").await[..] else {
+        panic!("no group")
+    };
     let [bob] = &scim.found("/Users", "userName eq \"bob\"", "id").await[..] else { panic!("nobody") };
     assert_eq!(scim.members(group).await, [bob.clone()]);
     assert!(scim.found("/Users", &format!("manager.value eq \"{bob}\""), "id").await.contains(bob));
@@ -142,10 +145,17 @@ async fn the_limits_are_those_of_the_configuration() {
         .await;
     let scim = start(&server).await;
     let shown = scim.get("/ServiceProviderConfig").await.json();
-    assert_eq!((&shown["bulk"]["maxOperations"], &shown["bulk"]["maxPayloadSize"]), (&json!(2), &json!(1_000)));
+    assert_eq!(
+        (&shown["bulk"]["maxOperations"], &shown["bulk"]["maxPayloadSize"]),
+        (&json!(2), &json!(1_000))
+    );
     let operation = json!({ "method": "DELETE", "path": "/Users/999999" });
     scim.post("/Bulk", &json!({ "Operations": [operation, operation] })).await.expect(200);
-    refused(&scim.post("/Bulk", &json!({ "Operations": [operation, operation, operation] })).await, 413, None);
+    refused(
+        &scim.post("/Bulk", &json!({ "Operations": [operation, operation, operation] })).await,
+        413,
+        None,
+    );
     let large = json!({ "userName": "bob", "title": "x".repeat(1_000) });
     refused(&scim.post("/Users", &large).await, 413, None);
 }

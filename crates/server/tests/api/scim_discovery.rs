@@ -34,10 +34,15 @@ async fn what_is_supported_is_told() {
 #[tokio::test]
 async fn types_and_schemas_are_listed_and_found_where_they_say_they_are() {
     let (_server, scim) = start().await;
-    for (path, ids) in [("/ResourceTypes", vec!["User", "Group"]), ("/Schemas", vec![USER, ENTERPRISE, GROUP])] {
+    for (path, ids) in
+        [("/ResourceTypes", vec!["User", "Group"]), ("/Schemas", vec![USER, ENTERPRISE, GROUP])]
+    {
         let listed = scim.get(path).await.expect(200).json();
         assert_eq!(listed["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:ListResponse"]));
-        assert_eq!((&listed["totalResults"], &listed["itemsPerPage"]), (&json!(ids.len()), &json!(ids.len())));
+        assert_eq!(
+            (&listed["totalResults"], &listed["itemsPerPage"]),
+            (&json!(ids.len()), &json!(ids.len()))
+        );
         let resources = listed["Resources"].as_array().unwrap();
         let found: Vec<_> = resources.iter().map(|resource| resource["id"].as_str().unwrap()).collect();
         assert_eq!(found, ids);

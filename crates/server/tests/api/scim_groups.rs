@@ -37,9 +37,7 @@ async fn a_group_is_made_read_replaced_and_deleted(server: TestServer) {
     let made = scim.post("/Groups", &body).await;
     let shown = made.expect(201).json();
     let location = format!("{PUBLIC_URL}/scim/v2/Groups/{}", id(&shown));
-    let member = |id: &str, name: &str| {
-        json!({ "value": id, "display": name, "type": "User", "$ref": format!("{PUBLIC_URL}/scim/v2/Users/{id}") })
-    };
+    let member = |id: &str, name: &str| json!({ "value": id, "display": name, "type": "User", "$ref": format!("{PUBLIC_URL}/scim/v2/Users/{id}") });
     let version = &shown["meta"]["version"];
     let expected = json!({
         "schemas": [GROUP], "id": id(&shown), "displayName": "Data", "externalId": "d-1",
@@ -52,13 +50,17 @@ async fn a_group_is_made_read_replaced_and_deleted(server: TestServer) {
     assert_eq!(scim.get(&path(&shown)).await.expect(200).json(), shown);
     // A person shows the groups they are in.
     let person = scim.get(&format!("/Users/{mia}")).await.json();
-    assert_eq!(person["groups"], json!([{ "value": id(&shown), "display": "Data", "type": "direct", "$ref": location }]));
+    assert_eq!(
+        person["groups"],
+        json!([{ "value": id(&shown), "display": "Data", "type": "direct", "$ref": location }])
+    );
     // What changes nothing writes nothing.
     let before = head(&server).await;
     assert_eq!(scim.put(&path(&shown), &body).await.expect(200).json(), shown);
     assert_eq!(head(&server).await, before);
     server.pass_days(1);
-    let replaced = scim.put(&path(&shown), &json!({ "displayName": "Ops", "members": [{ "value": max }] })).await;
+    let replaced =
+        scim.put(&path(&shown), &json!({ "displayName": "Ops", "members": [{ "value": max }] })).await;
     let replaced = replaced.expect(200).json();
     assert_eq!((&replaced["displayName"], replaced.get("externalId")), (&json!("Ops"), None));
     assert_eq!(replaced["members"], json!([member(&max, "Max Manager")]));
@@ -100,7 +102,12 @@ async fn names_are_unique_without_regard_to_case(server: TestServer) {
     refused(&scim.put(&path(&other), &taken).await, 409, Some("uniqueness"));
     let change = json!([{ "op": "replace", "value": taken }]);
     refused(&scim.patch(&path(&other), change).await, 409, Some("uniqueness"));
-    for body in [json!({}), json!({ "displayName": null }), json!({ "displayName": "\u{0}" }), json!({ "displayName": 7 })] {
+    for body in [
+        json!({}),
+        json!({ "displayName": null }),
+        json!({ "displayName": "\u{0}" }),
+        json!({ "displayName": 7 }),
+    ] {
         refused(&scim.post("/Groups", &body).await, 400, Some("invalidValue"));
         refused(&scim.put(&path(&other), &body).await, 400, Some("invalidValue"));
     }
@@ -153,12 +160,19 @@ async fn unknown_members_are_refused(server: TestServer) {
             refused(&answer, 400, Some("invalidValue"));
         }
     }
-    for wrong in [json!([7]), json!([{}]), json!(7), json!([{ "value": 7 }]), json!([{ "value": id(&group), "type": "Group" }])] {
+    for wrong in [
+        json!([7]),
+        json!([{}]),
+        json!(7),
+        json!([{ "value": 7 }]),
+        json!([{ "value": id(&group), "type": "Group" }]),
+    ] {
         let body = json!({ "displayName": "Other", "members": wrong });
         refused(&scim.post("/Groups", &body).await, 400, Some("invalidValue"));
     }
     // Removing somebody who isn't there is no error.
-    let removed = json!([{ "op": "remove", "path": "members", "value": [{ "value": "x" }, { "value": "999999" }] }]);
+    let removed =
+        json!([{ "op": "remove", "path": "members", "value": [{ "value": "x" }, { "value": "999999" }] }]);
     scim.patch(&path(&group), removed).await.expect(200);
     assert_eq!(head(&server).await, before);
     assert_eq!(scim.members(id(&group)).await, [people.member.id.to_string()]);
@@ -172,21 +186,37 @@ async fn memberships_change_by_patch(server: TestServer) {
     for (operation, expected) in [
         (json!({ "op": "Add", "path": "members", "value": value(&[&mia, &max]) }), vec![&max, &mia]),
         // Again, in other forms.
-        (json!({ "op": "add", "path": "members", "value": { "value": mia, "display": "x", "$ref": null } }), vec![&max, &mia]),
-        (json!({ "op": "add", "value": { "members": value(&[&ada]), "nonsense": 1 } }), vec![&ada, &max, &mia]),
+        (
+            json!({ "op": "add", "path": "members", "value": { "value": mia, "display": "x", "$ref": null } }),
+            vec![&max, &mia],
+        ),
+        (
+            json!({ "op": "add", "value": { "members": value(&[&ada]), "nonsense": 1 } }),
+            vec![&ada, &max, &mia],
+        ),
         (json!({ "op": "REMOVE", "path": format!("members[value eq \"{max}\"]") }), vec![&ada, &mia]),
         (json!({ "op": "remove", "path": "members", "value": value(&[&ada, &max]) }), vec![&mia]),
         (json!({ "op": "replace", "path": "members", "value": value(&[&ada, &max]) }), vec![&ada, &max]),
         (json!({ "op": "add", "path": "members", "value": [] }), vec![&ada, &max]),
-        (json!({ "op": "remove", "path": format!("members[value eq \"{ada}\" or value eq \"{mia}\"]") }), vec![&max]),
+        (
+            json!({ "op": "remove", "path": format!("members[value eq \"{ada}\" or value eq \"{mia}\"]") }),
+            vec![&max],
+        ),
         (json!({ "op": "add", "path": format!("{GROUP}:members"), "value": [mia] }), vec![&max, &mia]),
         (json!({ "op": "remove", "path": "members" }), vec![]),
-        (json!({ "op": "replace", "value": { "displayName": "Data", "members": value(&[&mia]) } }), vec![&mia]),
+        (
+            json!({ "op": "replace", "value": { "displayName": "Data", "members": value(&[&mia]) } }),
+            vec![&mia],
+        ),
         (json!({ "op": "replace", "path": "members", "value": [] }), vec![]),
     ] {
         let patched = scim.patch(&path(&group), json!([operation])).await;
         patched.expect(200);
-        assert_eq!(scim.members(id(&group)).await, expected.into_iter().cloned().collect::<Vec<_>>(), "{operation}");
+        assert_eq!(
+            scim.members(id(&group)).await,
+            expected.into_iter().cloned().collect::<Vec<_>>(),
+            "{operation}"
+        );
     }
     let record = &server.as_(&people.admin.token).get("/api/activity").await.expect(200).json()["items"][0];
     assert_eq!((&record["action"], &record["via"]["kind"]), (&json!("team.updated"), &json!("scim")));
@@ -236,7 +266,8 @@ async fn parallel_changes_lose_nobody(server: TestServer) {
     // Some go while others come.
     let (even, odd): (Vec<_>, Vec<_>) = ids.iter().enumerate().partition(|(number, _)| number % 2 == 0);
     join_all(even.iter().map(|(_, id)| change("remove", id))).await;
-    let (leaving, coming) = (odd.iter().map(|(_, id)| ("remove", *id)), even.iter().map(|(_, id)| ("add", *id)));
+    let (leaving, coming) =
+        (odd.iter().map(|(_, id)| ("remove", *id)), even.iter().map(|(_, id)| ("add", *id)));
     join_all(leaving.chain(coming).map(|(op, id)| change(op, id))).await;
     assert_eq!(scim.members(id(&group)).await, even.iter().map(|(_, id)| (*id).clone()).collect::<Vec<_>>());
 }
@@ -250,12 +281,16 @@ async fn memberships_act_at_once(server: TestServer) {
     let mia = people.member.id.to_string();
     let group = scim.group("Data", &[&mia]).await;
     assert_eq!(told().await, "Public,Data");
-    scim.patch(&path(&group), json!([{ "op": "replace", "value": { "displayName": "Ops" } }])).await.expect(200);
+    scim.patch(&path(&group), json!([{ "op": "replace", "value": { "displayName": "Ops" } }]))
+        .await
+        .expect(200);
     assert_eq!(told().await, "Public,Ops");
     let only = json!([{ "op": "remove", "path": "members", "value": [{ "value": mia }] }]);
     scim.patch(&path(&group), only).await.expect(200);
     assert_eq!(told().await, "Public");
-    scim.put(&path(&group), &json!({ "displayName": "Ops", "members": [{ "value": mia }] })).await.expect(200);
+    scim.put(&path(&group), &json!({ "displayName": "Ops", "members": [{ "value": mia }] }))
+        .await
+        .expect(200);
     assert_eq!(told().await, "Public,Ops");
     scim.delete(&path(&group)).await.expect(204);
     assert_eq!(told().await, "Public");
@@ -288,7 +323,8 @@ async fn many_members_are_no_matter(server: TestServer) {
     writer.record(call.draft(action, 1, "many", serde_json::Map::new())).await.unwrap();
     server.app.commit(writer).await.unwrap();
     let members: Vec<Value> = ids.iter().map(|id| json!({ "value": id })).collect();
-    let made = scim.post("/Groups", &json!({ "displayName": "All", "members": members })).await.expect(201).json();
+    let made =
+        scim.post("/Groups", &json!({ "displayName": "All", "members": members })).await.expect(201).json();
     assert_eq!(made["members"].as_array().unwrap().len(), 10_000);
     let without = scim.get(&format!("{}?excludedAttributes=members", path(&made))).await.expect(200).json();
     assert_eq!(without.get("members"), None);

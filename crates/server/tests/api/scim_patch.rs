@@ -46,47 +46,92 @@ async fn operations_change_what_their_path_names(server: TestServer) {
         (json!({ "op": "replace", "path": "title", "value": null }), "/title", json!(null)),
         (json!({ "op": "replace", "path": format!("{USER}:title"), "value": "T" }), "/title", json!("T")),
         (json!({ "op": "replace", "path": "active", "value": "False" }), "/active", json!(false)),
-        (json!({ "op": "replace", "path": "name.givenName", "value": "Rob" }), "/name", json!({ "givenName": "Rob", "familyName": "Baker" })),
-        (json!({ "op": "add", "path": "name", "value": { "givenName": "Rob" } }), "/name", json!({ "givenName": "Rob", "familyName": "Baker" })),
+        (
+            json!({ "op": "replace", "path": "name.givenName", "value": "Rob" }),
+            "/name",
+            json!({ "givenName": "Rob", "familyName": "Baker" }),
+        ),
+        (
+            json!({ "op": "add", "path": "name", "value": { "givenName": "Rob" } }),
+            "/name",
+            json!({ "givenName": "Rob", "familyName": "Baker" }),
+        ),
         (json!({ "op": "remove", "path": "name.givenName" }), "/name", json!({ "familyName": "Baker" })),
         (json!({ "op": "remove", "path": "name" }), "/name", json!(null)),
-        (json!({ "op": "add", "path": "emails", "value": { "value": "c@x.org" } }), "/emails", json!([work, home, { "value": "c@x.org" }])),
+        (
+            json!({ "op": "add", "path": "emails", "value": { "value": "c@x.org" } }),
+            "/emails",
+            json!([work, home, { "value": "c@x.org" }]),
+        ),
         (json!({ "op": "add", "path": "emails", "value": [home] }), "/emails", json!([work, home])),
         (
-            json!({ "op": "add", "path": "emails", "value": [{ "value": "c@x.org", "primary": true }] }), "/emails",
+            json!({ "op": "add", "path": "emails", "value": [{ "value": "c@x.org", "primary": true }] }),
+            "/emails",
             json!([{ "value": "bob@work.example", "type": "work", "primary": false }, home, { "value": "c@x.org", "primary": true }]),
         ),
-        (json!({ "op": "replace", "path": "emails", "value": [{ "value": "c@x.org" }] }), "/emails", json!([{ "value": "c@x.org" }])),
+        (
+            json!({ "op": "replace", "path": "emails", "value": [{ "value": "c@x.org" }] }),
+            "/emails",
+            json!([{ "value": "c@x.org" }]),
+        ),
         (json!({ "op": "replace", "path": "emails", "value": [] }), "/emails", json!(null)),
         (json!({ "op": "remove", "path": "emails" }), "/emails", json!(null)),
         (json!({ "op": "remove", "path": "emails[type eq \"HOME\"]" }), "/emails", json!([work])),
         (json!({ "op": "remove", "path": "emails[type eq \"other\"]" }), "/emails", json!([work, home])),
-        (json!({ "op": "remove", "path": "emails", "value": [{ "value": "bob@home.example" }] }), "/emails", json!([work])),
         (
-            json!({ "op": "replace", "path": "emails[type eq \"home\"].value", "value": "c@x.org" }), "/emails/1",
+            json!({ "op": "remove", "path": "emails", "value": [{ "value": "bob@home.example" }] }),
+            "/emails",
+            json!([work]),
+        ),
+        (
+            json!({ "op": "replace", "path": "emails[type eq \"home\"].value", "value": "c@x.org" }),
+            "/emails/1",
             json!({ "value": "c@x.org", "type": "home" }),
         ),
         (
-            json!({ "op": "replace", "path": "emails[type eq \"work\" and value ew \"work.example\"]", "value": { "display": "W" } }), "/emails/0",
+            json!({ "op": "replace", "path": "emails[type eq \"work\" and value ew \"work.example\"]", "value": { "display": "W" } }),
+            "/emails/0",
             json!({ "value": "bob@work.example", "type": "work", "primary": true, "display": "W" }),
         ),
-        (json!({ "op": "remove", "path": "emails[primary eq true].primary" }), "/emails/0", json!({ "value": "bob@work.example", "type": "work" })),
+        (
+            json!({ "op": "remove", "path": "emails[primary eq true].primary" }),
+            "/emails/0",
+            json!({ "value": "bob@work.example", "type": "work" }),
+        ),
         // What isn't there is made.
         (
-            json!({ "op": "add", "path": "phoneNumbers[type eq \"mobile\"].value", "value": "1" }), "/phoneNumbers",
+            json!({ "op": "add", "path": "phoneNumbers[type eq \"mobile\"].value", "value": "1" }),
+            "/phoneNumbers",
             json!([{ "type": "mobile", "value": "1" }]),
         ),
         (
-            json!({ "op": "Replace", "path": "addresses[type eq \"work\" and primary eq true].locality", "value": "X" }), "/addresses",
+            json!({ "op": "Replace", "path": "addresses[type eq \"work\" and primary eq true].locality", "value": "X" }),
+            "/addresses",
             json!([{ "type": "work", "primary": true, "locality": "X" }]),
         ),
-        (json!({ "op": "replace", "path": extended("department"), "value": "Y" }), "/0/department", json!("Y")),
+        (
+            json!({ "op": "replace", "path": extended("department"), "value": "Y" }),
+            "/0/department",
+            json!("Y"),
+        ),
         (json!({ "op": "add", "path": extended("costCenter"), "value": "1" }), "/0/costCenter", json!("1")),
         (json!({ "op": "add", "path": extended("manager"), "value": "9" }), "/0/manager/value", json!("9")),
-        (json!({ "op": "add", "path": extended("manager.value"), "value": "9" }), "/0/manager/value", json!("9")),
-        (json!({ "op": "replace", "path": extended("manager"), "value": [{ "value": "9", "$ref": "../Users/9" }] }), "/0/manager/$ref", json!("../Users/9")),
+        (
+            json!({ "op": "add", "path": extended("manager.value"), "value": "9" }),
+            "/0/manager/value",
+            json!("9"),
+        ),
+        (
+            json!({ "op": "replace", "path": extended("manager"), "value": [{ "value": "9", "$ref": "../Users/9" }] }),
+            "/0/manager/$ref",
+            json!("../Users/9"),
+        ),
         (json!({ "op": "remove", "path": extended("manager") }), "/0", json!({ "department": "R&D" })),
-        (json!({ "op": "replace", "path": ENTERPRISE, "value": { "department": "Y" } }), "/0/department", json!("Y")),
+        (
+            json!({ "op": "replace", "path": ENTERPRISE, "value": { "department": "Y" } }),
+            "/0/department",
+            json!("Y"),
+        ),
         (json!({ "op": "remove", "path": ENTERPRISE }), "/0", json!(null)),
         (json!({ "op": "replace", "path": "externalId", "value": "x-1" }), "/externalId", json!("x-1")),
         // Nobody but they themselves choose it.
@@ -115,38 +160,66 @@ async fn an_object_without_a_path_may_hold_paths(server: TestServer) {
             "emails[type eq \"work\"].value": "rob@work.example", "phoneNumbers[type eq \"mobile\"].value": "1",
             format!("{ENTERPRISE}:department"): "Ops", ENTERPRISE: { "division": "D" },
         });
-        let patched = scim.patch(&path(&person), json!([{ "op": op, "value": value }])).await.expect(200).json();
+        let patched =
+            scim.patch(&path(&person), json!([{ "op": op, "value": value }])).await.expect(200).json();
         assert_eq!((&patched["displayName"], &patched["active"]), (&json!("Robert"), &json!(false)));
         assert_eq!(patched["name"], json!({ "givenName": "Bob", "familyName": "Smith" }));
         assert_eq!(patched.get("title"), None);
         assert_eq!(patched["emails"][0]["value"], "rob@work.example");
         assert_eq!(patched["phoneNumbers"], json!([{ "type": "mobile", "value": "1" }]));
-        assert_eq!((&patched[ENTERPRISE]["department"], &patched[ENTERPRISE]["division"]), (&json!("Ops"), &json!("D")));
+        assert_eq!(
+            (&patched[ENTERPRISE]["department"], &patched[ENTERPRISE]["division"]),
+            (&json!("Ops"), &json!("D"))
+        );
         assert_eq!(patched[ENTERPRISE]["manager"]["value"], "7");
     }
 }
 
 async fn roles_and_names_follow(server: TestServer) {
     let scim = start(&server).await;
-    let person = scim.person(json!({ "userName": "eve", "name": { "givenName": "Eve", "familyName": "E" } })).await;
+    let person =
+        scim.person(json!({ "userName": "eve", "name": { "givenName": "Eve", "familyName": "E" } })).await;
     for (operation, name, roles) in [
-        (json!({ "op": "replace", "path": "name.familyName", "value": "Evans" }), "Eve Evans", json!([{ "value": "Member" }])),
         (
-            json!({ "op": "add", "path": "roles[primary eq \"True\"].value", "value": "manager" }), "Eve Evans",
+            json!({ "op": "replace", "path": "name.familyName", "value": "Evans" }),
+            "Eve Evans",
+            json!([{ "value": "Member" }]),
+        ),
+        (
+            json!({ "op": "add", "path": "roles[primary eq \"True\"].value", "value": "manager" }),
+            "Eve Evans",
             json!([{ "primary": true, "value": "Manager" }]),
         ),
         (
-            json!({ "op": "replace", "path": "roles[primary eq \"True\"].value", "value": "Member" }), "Eve Evans",
+            json!({ "op": "replace", "path": "roles[primary eq \"True\"].value", "value": "Member" }),
+            "Eve Evans",
             json!([{ "primary": true, "value": "Member" }]),
         ),
-        (json!({ "op": "replace", "path": "displayName", "value": "E." }), "E.", json!([{ "primary": true, "value": "Member" }])),
-        (json!({ "op": "replace", "path": "name.givenName", "value": "Eva" }), "E.", json!([{ "primary": true, "value": "Member" }])),
         (
-            json!({ "op": "add", "path": "roles", "value": [{ "value": "Admin" }, "Pilot"] }), "E.",
+            json!({ "op": "replace", "path": "displayName", "value": "E." }),
+            "E.",
+            json!([{ "primary": true, "value": "Member" }]),
+        ),
+        (
+            json!({ "op": "replace", "path": "name.givenName", "value": "Eva" }),
+            "E.",
+            json!([{ "primary": true, "value": "Member" }]),
+        ),
+        (
+            json!({ "op": "add", "path": "roles", "value": [{ "value": "Admin" }, "Pilot"] }),
+            "E.",
             json!([{ "value": "Pilot" }, { "value": "Admin" }]),
         ),
-        (json!({ "op": "remove", "path": "roles[value eq \"Admin\"]" }), "E.", json!([{ "value": "Pilot" }, { "value": "Member" }])),
-        (json!({ "op": "replace", "path": "roles", "value": [{ "value": "Manager" }] }), "E.", json!([{ "value": "Manager" }])),
+        (
+            json!({ "op": "remove", "path": "roles[value eq \"Admin\"]" }),
+            "E.",
+            json!([{ "value": "Pilot" }, { "value": "Member" }]),
+        ),
+        (
+            json!({ "op": "replace", "path": "roles", "value": [{ "value": "Manager" }] }),
+            "E.",
+            json!([{ "value": "Manager" }]),
+        ),
         (json!({ "op": "remove", "path": "roles" }), "E.", json!([{ "value": "Member" }])),
         (json!({ "op": "remove", "path": "displayName" }), "Eva Evans", json!([{ "value": "Member" }])),
     ] {
@@ -180,7 +253,6 @@ async fn what_cannot_be_done_changes_nothing(server: TestServer) {
     for (operation, scim_type) in [
         (json!({ "op": "remove" }), "noTarget"),
         (json!({ "op": "remove", "path": "", "value": { "title": "x" } }), "noTarget"),
-        (json!({ "op": "replace", "path": "emails[not (type eq \"work\")].value", "value": "x" , "x": 1 }), ""),
         (json!({ "op": "replace", "path": "photos[type ne \"x\"].value", "value": "x" }), "noTarget"),
         (json!({ "op": "move", "path": "title", "value": "x" }), "invalidSyntax"),
         (json!({ "path": "title", "value": "x" }), "invalidSyntax"),
@@ -194,7 +266,10 @@ async fn what_cannot_be_done_changes_nothing(server: TestServer) {
         (json!({ "op": "replace", "path": 7, "value": "x" }), "invalidPath"),
         (json!({ "op": "replace", "path": "a..b", "value": "x" }), "invalidPath"),
         (json!({ "op": "replace", "path": format!("{USER}:department"), "value": "x" }), "invalidPath"),
-        (json!({ "op": "replace", "path": "emails[shoeSize eq \"1\"].value", "value": "x" }), "invalidFilter"),
+        (
+            json!({ "op": "replace", "path": "emails[shoeSize eq \"1\"].value", "value": "x" }),
+            "invalidFilter",
+        ),
         (json!({ "op": "replace", "path": "id", "value": "7" }), "mutability"),
         (json!({ "op": "remove", "path": "meta" }), "mutability"),
         (json!({ "op": "add", "path": "groups", "value": [{ "value": "1" }] }), "mutability"),
@@ -213,18 +288,20 @@ async fn what_cannot_be_done_changes_nothing(server: TestServer) {
     ] {
         // A good operation before it isn't done either.
         let operations = json!([{ "op": "replace", "path": "nickName", "value": "N" }, operation]);
-        if scim_type.is_empty() {
-            // This one chooses something.
-            continue;
-        }
         refused(&scim.patch(&path(&person), operations).await, 400, Some(scim_type));
     }
-    for body in [json!({}), json!({ "Operations": [] }), json!({ "Operations": {} }), json!({ "Operations": null })] {
+    for body in
+        [json!({}), json!({ "Operations": [] }), json!({ "Operations": {} }), json!({ "Operations": null })]
+    {
         let answer = scim.send(http::Method::PATCH, &path(&person), body.to_string()).await;
         refused(&answer, 400, Some("invalidSyntax"));
     }
     let other = json!({ "schemas": [USER], "Operations": [{ "op": "remove", "path": "title" }] });
-    refused(&scim.send(http::Method::PATCH, &path(&person), other.to_string()).await, 400, Some("invalidValue"));
+    refused(
+        &scim.send(http::Method::PATCH, &path(&person), other.to_string()).await,
+        400,
+        Some("invalidValue"),
+    );
     assert_eq!(head(&server).await, before);
     assert_eq!(scim.get(&path(&person)).await.json(), person);
 }
@@ -251,7 +328,8 @@ async fn what_is_too_much_is_refused(server: TestServer) {
     let scim = start(&server).await;
     let person = bob(&scim).await;
     let before = head(&server).await;
-    let emails = |count: usize| (0..count).map(|n| json!({ "value": format!("e{n}@x.org") })).collect::<Value>();
+    let emails =
+        |count: usize| (0..count).map(|n| json!({ "value": format!("e{n}@x.org") })).collect::<Value>();
     let set = |name: &str, value: Value| json!([{ "op": "add", "path": name, "value": value }]);
     let texts = ["title", "nickName", "userType"].map(|name| (name.to_owned(), json!("x".repeat(2_001))));
     for (name, value) in texts.into_iter().chain([
@@ -266,9 +344,14 @@ async fn what_is_too_much_is_refused(server: TestServer) {
     ]) {
         refused(&scim.patch(&path(&person), set(&name, value)).await, 400, Some("invalidValue"));
     }
-    let large: Vec<Value> = (0..40).map(|n| json!({ "value": format!("{n}{}", "x".repeat(1_900)) })).collect();
+    let large: Vec<Value> =
+        (0..40).map(|n| json!({ "value": format!("{n}{}", "x".repeat(1_900)) })).collect();
     refused(&scim.patch(&path(&person), set("photos", json!(large))).await, 400, Some("invalidValue"));
-    for path_of_operation in ["x".repeat(9_000), format!("emails[{}", "(".repeat(2_000)), format!("emails[{}type pr{}]", "not (".repeat(500), ")".repeat(500))] {
+    for path_of_operation in [
+        "x".repeat(9_000),
+        format!("emails[{}", "(".repeat(2_000)),
+        format!("emails[{}type pr{}]", "not (".repeat(500), ")".repeat(500)),
+    ] {
         let operations = json!([{ "op": "remove", "path": path_of_operation }]);
         refused(&scim.patch(&path(&person), operations).await, 400, Some("invalidPath"));
     }

@@ -89,25 +89,62 @@ async fn people_are_found_by_what_is_known_of_them(server: TestServer) {
         (r#"nickName pr"#, ""),
     ] {
         let found = scim.found("/Users", filter, "userName").await;
-        let letters: String = found.iter().map(|name| name.to_lowercase().replace('é', "e").remove(0)).collect();
+        let letters: String =
+            found.iter().map(|name| name.to_lowercase().replace('é', "e").remove(0)).collect();
         assert_eq!(letters, expected, "{filter}");
     }
     let none = scim.get(&format!("/Users?filter={}", escaped(r#"userName eq "nobody""#))).await;
-    assert_eq!((&none.expect(200).json()["totalResults"], &none.json()["Resources"]), (&json!(0), &json!([])));
+    assert_eq!(
+        (&none.expect(200).json()["totalResults"], &none.json()["Resources"]),
+        (&json!(0), &json!([]))
+    );
 }
 
 async fn what_cannot_be_searched_by_is_refused(server: TestServer) {
     let (scim, _) = start(&server).await;
     for filter in [
-        "", " ", "userName", "userName eq", "userName eq bob", "userName eq 'bob'", "userName xx \"b\"",
-        "userName eq \"bob", "userName eq \"bob\" and", "(userName pr", "userName pr)", "not userName pr",
-        "shoeSize eq \"42\"", "name.shoeSize pr", "emails.shoeSize pr", "emails[shoeSize pr]", "urn:x:y:userName pr",
-        "password eq \"x\"", "password pr", "groups.value eq \"1\"", "meta.version eq \"x\"", "meta.location pr",
-        "userName eq 7", "userName eq true", "active eq \"maybe\"", "active gt true", "active co \"t\"",
-        "name eq \"Bob\"", "name[givenName eq \"Bob\"]", "userName[value eq \"x\"]", "emails[type eq \"work\"",
-        "emails[type eq \"work\"].nonsense pr", "emails[value eq \"a\"][value eq \"b\"]", "emails[emails[type pr]]",
-        "userName co \"\"", "userName gt null", "meta.created gt \"yesterday\"", "meta.created co \"2026\"",
-        "title eq \"\\u0000\"", "title eq \"\\ud800\"", "a.b.c pr", "userName eq \"a\" userName eq \"b\"",
+        "",
+        " ",
+        "userName",
+        "userName eq",
+        "userName eq bob",
+        "userName eq 'bob'",
+        "userName xx \"b\"",
+        "userName eq \"bob",
+        "userName eq \"bob\" and",
+        "(userName pr",
+        "userName pr)",
+        "not userName pr",
+        "shoeSize eq \"42\"",
+        "name.shoeSize pr",
+        "emails.shoeSize pr",
+        "emails[shoeSize pr]",
+        "urn:x:y:userName pr",
+        "password eq \"x\"",
+        "password pr",
+        "groups.value eq \"1\"",
+        "meta.version eq \"x\"",
+        "meta.location pr",
+        "userName eq 7",
+        "userName eq true",
+        "active eq \"maybe\"",
+        "active gt true",
+        "active co \"t\"",
+        "name eq \"Bob\"",
+        "name[givenName eq \"Bob\"]",
+        "userName[value eq \"x\"]",
+        "emails[type eq \"work\"",
+        "emails[type eq \"work\"].nonsense pr",
+        "emails[value eq \"a\"][value eq \"b\"]",
+        "emails[emails[type pr]]",
+        "userName co \"\"",
+        "userName gt null",
+        "meta.created gt \"yesterday\"",
+        "meta.created co \"2026\"",
+        "title eq \"\\u0000\"",
+        "title eq \"\\ud800\"",
+        "a.b.c pr",
+        "userName eq \"a\" userName eq \"b\"",
     ] {
         refused(&scim.get(&format!("/Users?filter={}", escaped(filter))).await, 400, Some("invalidFilter"));
         refused(&scim.post("/Users/.search", &json!({ "filter": filter })).await, 400, Some("invalidFilter"));
@@ -118,7 +155,12 @@ async fn what_cannot_be_searched_by_is_refused(server: TestServer) {
     for query in ["sortBy=shoeSize", "sortBy=password", "sortBy=a%20b"] {
         refused(&scim.get(&format!("/Users?{query}")).await, 400, Some("invalidPath"));
     }
-    for body in [json!({ "filter": 7 }), json!({ "count": "x" }), json!({ "attributes": 7 }), json!({ "schemas": [USER] })] {
+    for body in [
+        json!({ "filter": 7 }),
+        json!({ "count": "x" }),
+        json!({ "attributes": 7 }),
+        json!({ "schemas": [USER] }),
+    ] {
         refused(&scim.post("/Users/.search", &body).await, 400, Some("invalidValue"));
     }
 }
@@ -140,7 +182,12 @@ async fn groups_are_found(server: TestServer) {
     let (scim, ids) = start(&server).await;
     let data = scim.group("Data", &[&ids[0], &ids[1]]).await;
     server.pass_days(1);
-    scim.post("/Groups", &json!({ "displayName": "Ops", "externalId": "O-1", "members": [{ "value": ids[1] }] })).await.expect(201);
+    scim.post(
+        "/Groups",
+        &json!({ "displayName": "Ops", "externalId": "O-1", "members": [{ "value": ids[1] }] }),
+    )
+    .await
+    .expect(201);
     scim.group("Empty", &[]).await;
     let by_id = format!("id eq \"{}\" and not (displayName co \"x\")", id(&data));
     let [first, second] = [&ids[0], &ids[1]];
@@ -160,11 +207,18 @@ async fn groups_are_found(server: TestServer) {
     ] {
         assert_eq!(scim.found("/Groups", &filter, "displayName").await, expected, "{filter}");
     }
-    for filter in ["userName pr", "members co \"1\"", "members.display eq \"Bob\"", "members.type eq \"User\"", "active eq true"] {
+    for filter in [
+        "userName pr",
+        "members co \"1\"",
+        "members.display eq \"Bob\"",
+        "members.type eq \"User\"",
+        "active eq true",
+    ] {
         refused(&scim.get(&format!("/Groups?filter={}", escaped(filter))).await, 400, Some("invalidFilter"));
     }
     let listed = scim.get("/Groups?sortBy=displayName&sortOrder=descending").await.expect(200).json();
-    let shown: Vec<_> = listed["Resources"].as_array().unwrap().iter().map(|group| &group["displayName"]).collect();
+    let shown: Vec<_> =
+        listed["Resources"].as_array().unwrap().iter().map(|group| &group["displayName"]).collect();
     assert_eq!(shown, ["Ops", "Empty", "Data"]);
     assert_eq!(listed["Resources"][2]["members"].as_array().unwrap().len(), 2);
     let without = scim.get("/Groups?excludedAttributes=members,meta").await.expect(200).json();
@@ -212,7 +266,8 @@ async fn people_are_sorted(server: TestServer) {
     ] {
         let listed = scim.get(&format!("/Users?{query}")).await.expect(200).json();
         let names = listed["Resources"].as_array().unwrap().iter();
-        let names = names.map(|person| person["userName"].as_str().unwrap().to_lowercase().replace('é', "e").remove(0));
+        let names = names
+            .map(|person| person["userName"].as_str().unwrap().to_lowercase().replace('é', "e").remove(0));
         let letters: String = names.collect();
         // Who has no value comes last, and first the other way round; ties are in the order of ids.
         let expected = if query.contains("title") { "eacb" } else { expected };
@@ -233,7 +288,10 @@ async fn attributes_are_chosen(server: TestServer) {
         ("attributes=nonsense", json!({})),
         ("attributes=id", json!({})),
         ("attributes=password", json!({})),
-        (&format!("attributes={ENTERPRISE}:department"), json!({ ENTERPRISE: { "department": "R and D (new)" } })),
+        (
+            &format!("attributes={ENTERPRISE}:department"),
+            json!({ ENTERPRISE: { "department": "R and D (new)" } }),
+        ),
         (&format!("attributes={ENTERPRISE}"), json!({ ENTERPRISE: all[ENTERPRISE] })),
         (&format!("attributes={USER}:title"), json!({ "title": "Boss" })),
         ("attributes=title&excludedAttributes=title", json!({ "title": "Boss" })),
@@ -245,7 +303,9 @@ async fn attributes_are_chosen(server: TestServer) {
         let listed = scim.get(&format!("/Users?filter={filter}&{query}")).await.expect(200).json();
         assert_eq!(listed["Resources"][0], expected, "{query}");
     }
-    let less = scim.get(&format!("{bob}?excludedAttributes=emails.value,Name,meta,id,schemas,{ENTERPRISE}:manager")).await;
+    let less = scim
+        .get(&format!("{bob}?excludedAttributes=emails.value,Name,meta,id,schemas,{ENTERPRISE}:manager"))
+        .await;
     let mut expected = all.clone();
     for gone in ["name", "meta"] {
         expected.as_object_mut().unwrap().remove(gone);
@@ -256,7 +316,8 @@ async fn attributes_are_chosen(server: TestServer) {
     let change = json!([{ "op": "replace", "path": "title", "value": "B" }]);
     let patched = scim.patch(&format!("{bob}?attributes=title"), change).await;
     assert_eq!(patched.expect(200).json(), json!({ "id": always, "schemas": schemas, "title": "B" }));
-    let made = scim.post("/Users?attributes=userName", &json!({ "userName": "dot" })).await.expect(201).json();
+    let made =
+        scim.post("/Users?attributes=userName", &json!({ "userName": "dot" })).await.expect(201).json();
     assert_eq!(made.as_object().unwrap().len(), 3);
 }
 
@@ -267,21 +328,29 @@ async fn a_search_by_post_is_the_same(server: TestServer) {
         "attributes": ["userName", "name.givenName"], "sortBy": "userName", "sortOrder": "descending", "startIndex": 2, "count": 5,
     });
     let found = scim.post("/Users/.search", &body).await.expect(200).json();
-    assert_eq!((&found["totalResults"], &found["startIndex"], &found["itemsPerPage"]), (&json!(2), &json!(2), &json!(1)));
+    assert_eq!(
+        (&found["totalResults"], &found["startIndex"], &found["itemsPerPage"]),
+        (&json!(2), &json!(2), &json!(1))
+    );
     let schemas = json!([USER, ENTERPRISE]);
     let expected = json!([{ "id": ids[0], "schemas": schemas, "userName": "Bob@Example.com", "name": { "givenName": "Bob" } }]);
     assert_eq!(found["Resources"], expected);
     let group = scim.group("Data", &[&ids[0]]).await;
-    let found = scim.post("/Groups/.search", &json!({ "excludedAttributes": ["members"] })).await.expect(200).json();
-    assert_eq!((&found["Resources"][0]["id"], found["Resources"][0].get("members")), (&group["id"], None::<&Value>));
+    let found =
+        scim.post("/Groups/.search", &json!({ "excludedAttributes": ["members"] })).await.expect(200).json();
+    assert_eq!(
+        (&found["Resources"][0]["id"], found["Resources"][0].get("members")),
+        (&group["id"], None::<&Value>)
+    );
     assert_eq!(scim.get(&path(&group)).await.json()["members"].as_array().unwrap().len(), 1);
-    let everybody = scim.post("/Users/.search", &json!({ "filter": null, "count": "1" })).await.expect(200).json();
+    let everybody =
+        scim.post("/Users/.search", &json!({ "filter": null, "count": "1" })).await.expect(200).json();
     assert_eq!((&everybody["totalResults"], &everybody["itemsPerPage"]), (&json!(4), &json!(1)));
 }
 
 async fn a_filter_that_is_too_much_is_refused_at_once(server: TestServer) {
     let (scim, _) = start(&server).await;
-    let deep = format!("{}title pr{}", "not (".repeat(1_000), ")".repeat(1_000));
+    let deep = format!("{}title pr{}", "not (".repeat(10_000), ")".repeat(10_000));
     let brackets = "emails[".repeat(1_000);
     let wide = vec!["title pr"; 400].join(" or ");
     let spaces = format!("title{}pr", " ".repeat(8_000));

@@ -77,7 +77,8 @@ async fn removing_somebody_kills_their_tokens_for_good(server: TestServer) {
     }
     let admin = server.as_(&people.admin.token);
     let activity = admin.get("/api/activity").await.expect(200).json();
-    let actions: Vec<_> = activity["items"].as_array().unwrap().iter().map(|record| &record["action"]).collect();
+    let actions: Vec<_> =
+        activity["items"].as_array().unwrap().iter().map(|record| &record["action"]).collect();
     assert_eq!(actions[..3], ["user.removed", "token.revoked", "token.revoked"]);
     assert_eq!(head(&server).await, before + 3);
     assert_eq!(activity["items"][0]["changes"]["teams"], json!([["Public", "Data"], ["Public"]]));
@@ -104,7 +105,11 @@ async fn the_last_active_admin_stays(server: TestServer) {
         scim.patch(&admin, replace("roles", json!([{ "value": "Manager" }]))).await,
         scim.patch(&admin, json!([{ "op": "remove", "path": "roles" }])).await,
         scim.put(&admin, &json!({ "userName": "ada.admin@example.com" })).await,
-        scim.put(&admin, &json!({ "userName": "ada.admin@example.com", "roles": ["Admin"], "active": false })).await,
+        scim.put(
+            &admin,
+            &json!({ "userName": "ada.admin@example.com", "roles": ["Admin"], "active": false }),
+        )
+        .await,
         scim.delete(&admin).await,
     ] {
         refused(&answer, 409, None);
@@ -133,7 +138,9 @@ async fn service_users_are_not_there(server: TestServer) {
     ] {
         refused(&answer, 404, None);
     }
-    for filter in [r#"userName eq "pipeline""#, r#"displayName eq "Pipeline""#, r#"emails.value co "service""#] {
+    for filter in
+        [r#"userName eq "pipeline""#, r#"displayName eq "Pipeline""#, r#"emails.value co "service""#]
+    {
         assert!(scim.found("/Users", filter, "id").await.is_empty(), "{filter}");
     }
     let by_id = format!("id eq \"{}\"", people.service.id);
@@ -149,9 +156,13 @@ async fn a_change_of_role_acts_at_once(server: TestServer) {
     let mia = format!("/Users/{}", people.member.id);
     let api = server.as_(&people.member.token);
     api.get("/api/users").await.problem(403);
-    scim.patch(&mia, json!([{ "op": "add", "path": "roles", "value": [{ "value": "manager" }] }])).await.expect(200);
+    scim.patch(&mia, json!([{ "op": "add", "path": "roles", "value": [{ "value": "manager" }] }]))
+        .await
+        .expect(200);
     api.get("/api/users").await.expect(200);
-    scim.patch(&mia, json!([{ "op": "replace", "path": "roles", "value": [{ "value": "Root" }] }])).await.expect(200);
+    scim.patch(&mia, json!([{ "op": "replace", "path": "roles", "value": [{ "value": "Root" }] }]))
+        .await
+        .expect(200);
     api.get("/api/users").await.problem(403);
     // Somebody who loses the role loses the way in.
     let second = scim.person(json!({ "userName": "second", "roles": ["Admin"] })).await;
@@ -177,11 +188,20 @@ async fn records_name_the_token_that_came_in(server: TestServer) {
         ("user.created", scim_token),
     ];
     for (record, (action, token)) in records.as_array().unwrap().iter().zip(expected) {
-        assert_eq!((&record["action"], &record["via"]), (&json!(action), &json!({ "kind": "scim", "token_id": token })));
-        assert_eq!((&record["actor"]["id"], &record["entity"]["id"]), (&json!(people.admin.id), &json!(id(&eve).parse::<i64>().unwrap())));
+        assert_eq!(
+            (&record["action"], &record["via"]),
+            (&json!(action), &json!({ "kind": "scim", "token_id": token }))
+        );
+        assert_eq!(
+            (&record["actor"]["id"], &record["entity"]["id"]),
+            (&json!(people.admin.id), &json!(id(&eve).parse::<i64>().unwrap()))
+        );
     }
     assert_eq!(records[2]["changes"], json!({ "title": ["T", "U"] }));
-    assert_eq!((&records[3]["changes"]["external_id"], &records[3]["changes"]["role"]), (&json!([null, "e-1"]), &json!([null, "Member"])));
+    assert_eq!(
+        (&records[3]["changes"]["external_id"], &records[3]["changes"]["role"]),
+        (&json!([null, "e-1"]), &json!([null, "Member"]))
+    );
 }
 
 async fn bad_input_changes_nothing(server: TestServer) {
@@ -191,11 +211,30 @@ async fn bad_input_changes_nothing(server: TestServer) {
     let before = head(&server).await;
     let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
     let deep_object = format!("{}1{}", "{\"name\":".repeat(10_000), "}".repeat(10_000));
-    for (method, at) in [(Method::POST, "/Users".to_owned()), (Method::PUT, path(&eve)), (Method::PATCH, path(&eve)), (Method::POST, "/Bulk".to_owned())] {
-        for body in ["", "{", "nonsense", "[]", "\"text\"", "7", "null", "{} {}", "{\"userName\":\"\\ud800\"}", &deep, &deep_object] {
+    for (method, at) in [
+        (Method::POST, "/Users".to_owned()),
+        (Method::PUT, path(&eve)),
+        (Method::PATCH, path(&eve)),
+        (Method::POST, "/Bulk".to_owned()),
+    ] {
+        for body in [
+            "",
+            "{",
+            "nonsense",
+            "[]",
+            "\"text\"",
+            "7",
+            "null",
+            "{} {}",
+            "{\"userName\":\"\\ud800\"}",
+            &deep,
+            &deep_object,
+        ] {
             refused(&scim.send(method.clone(), &at, body).await, 400, Some("invalidSyntax"));
         }
-        for media_type in [None, Some("text/plain"), Some("application/xml"), Some("application/json-patch+json")] {
+        for media_type in
+            [None, Some("text/plain"), Some("application/xml"), Some("application/json-patch+json")]
+        {
             let sent = scim.client.send(method.clone(), &format!("/scim/v2{at}"), media_type, "{}").await;
             refused(&sent, 415, None);
         }
@@ -203,11 +242,22 @@ async fn bad_input_changes_nothing(server: TestServer) {
         refused(&scim.send(method, &at, huge).await, 413, None);
     }
     for body in [
-        json!({ "userName": 7 }), json!({ "userName": "x\u{0}" }), json!({ "userName": ["a", "b"] }), json!({ "userName": "x".repeat(256) }),
-        json!({ "userName": "x", "active": 1 }), json!({ "userName": "x", "active": "perhaps" }), json!({ "userName": "x", "name": "Eve" }),
-        json!({ "userName": "x", "emails": 7 }), json!({ "userName": "x", "emails": [{ "value": {} }] }), json!({ "userName": "x", "externalId": 7 }),
-        json!({ "userName": "x", "schemas": 7 }), json!({ "userName": "x", "schemas": [7] }), json!({ "userName": "x", "schemas": ["urn:x"] }),
-        json!({ "userName": "x", "roles": [true] }), json!({ "userName": "x", "title": {} }), json!({ "userName": "x", "displayName": "a\u{1}" }),
+        json!({ "userName": 7 }),
+        json!({ "userName": "x\u{0}" }),
+        json!({ "userName": ["a", "b"] }),
+        json!({ "userName": "x".repeat(256) }),
+        json!({ "userName": "x", "active": 1 }),
+        json!({ "userName": "x", "active": "perhaps" }),
+        json!({ "userName": "x", "name": "Eve" }),
+        json!({ "userName": "x", "emails": 7 }),
+        json!({ "userName": "x", "emails": [{ "value": {} }] }),
+        json!({ "userName": "x", "externalId": 7 }),
+        json!({ "userName": "x", "schemas": 7 }),
+        json!({ "userName": "x", "schemas": [7] }),
+        json!({ "userName": "x", "schemas": ["urn:x"] }),
+        json!({ "userName": "x", "roles": [true] }),
+        json!({ "userName": "x", "title": {} }),
+        json!({ "userName": "x", "displayName": "a\u{1}" }),
     ] {
         refused(&scim.post("/Users", &body).await, 400, Some("invalidValue"));
         refused(&scim.put(&path(&eve), &body).await, 400, Some("invalidValue"));

@@ -69,11 +69,21 @@ async fn a_person_is_made_as_they_were_sent(server: TestServer) {
     }
     assert_eq!(rest, barbara());
     assert_eq!(scim.get(&path(&shown)).await.expect(200).json(), shown);
-    assert_eq!(server.as_(&server.person("Other", Role::Admin).await.token)
-        .get(&format!("/api/scim/v2{}", path(&shown))).await.expect(200).json(), shown);
+    assert_eq!(
+        server
+            .as_(&server.person("Other", Role::Admin).await.token)
+            .get(&format!("/api/scim/v2{}", path(&shown)))
+            .await
+            .expect(200)
+            .json(),
+        shown
+    );
     let ours = our_view(&server, &shown).await;
     assert_eq!((&ours["name"], &ours["role"]), (&json!("Babs Jensen"), &json!("Manager")));
-    assert_eq!((&ours["user_name"], &ours["email"]), (&json!("bjensen@example.com"), &json!("bjensen@example.com")));
+    assert_eq!(
+        (&ours["user_name"], &ours["email"]),
+        (&json!("bjensen@example.com"), &json!("bjensen@example.com"))
+    );
     assert!(ours["user_id"].as_str().unwrap().starts_with("local|"));
 }
 
@@ -108,7 +118,9 @@ async fn little_is_needed(server: TestServer) {
         let shown = scim.person(json!({ "userName": user_name, "emails": emails })).await;
         assert_eq!(our_view(&server, &shown).await["email"], expected);
     }
-    for body in [json!({}), json!({ "displayName": "Eve" }), json!({ "userName": null }), json!({ "userName": " " })] {
+    for body in
+        [json!({}), json!({ "displayName": "Eve" }), json!({ "userName": null }), json!({ "userName": " " })]
+    {
         refused(&scim.post("/Users", &body).await, 400, Some("invalidValue"));
     }
 }
@@ -150,7 +162,8 @@ async fn user_names_are_unique_without_regard_to_case(server: TestServer) {
     let other = scim.person(json!({ "userName": "other" })).await;
     let before = head(&server).await;
     // Also those of service users, whom nobody sees here.
-    for taken in ["GRÖSSE@example.com".replace("SS", "ß"), "PIPELINE".into(), "mia.member@EXAMPLE.com".into()] {
+    for taken in ["GRÖSSE@example.com".replace("SS", "ß"), "PIPELINE".into(), "mia.member@EXAMPLE.com".into()]
+    {
         let body = json!({ "userName": taken });
         refused(&scim.post("/Users", &body).await, 409, Some("uniqueness"));
         refused(&scim.put(&path(&other), &body).await, 409, Some("uniqueness"));
@@ -180,23 +193,35 @@ async fn roles_give_the_highest_of_ours(server: TestServer) {
         let person = scim.person(json!({ "userName": user_name, "roles": roles })).await;
         assert_eq!(our_view(&server, &person).await["role"], role);
         assert_eq!(person["roles"], shown);
-        assert!(scim.found("/Users", &format!("roles.value eq \"{role}\""), "id").await.contains(&id(&person).to_owned()));
+        assert!(
+            scim.found("/Users", &format!("roles.value eq \"{role}\""), "id")
+                .await
+                .contains(&id(&person).to_owned())
+        );
     }
 }
 
 async fn our_own_changes_are_shown(server: TestServer) {
     let people = server.people().await;
     let (scim, api) = (Scim::of(&server, &people.admin).await, server.as_(&people.admin.token));
-    let made = scim.person(json!({ "userName": "eve", "roles": [
-        { "value": "Pilot" }, { "value": "Manager", "primary": true, "display": "The boss" }] })).await;
+    let made = scim
+        .person(json!({ "userName": "eve", "roles": [
+        { "value": "Pilot" }, { "value": "Manager", "primary": true, "display": "The boss" }] }))
+        .await;
     let ours = format!("/api/users/{}", id(&made));
     api.put(&ours, &json!({ "name": "Eve E.", "role": "Member" })).await.expect(200);
     let shown = scim.get(&path(&made)).await.json();
     assert_eq!(shown["displayName"], "Eve E.");
     assert_eq!(shown["roles"], json!([{ "value": "Pilot" }, { "value": "Member", "primary": true }]));
     assert_ne!(shown["meta"]["version"], made["meta"]["version"]);
-    assert_eq!(scim.found("/Users", r#"roles[value eq "member"] and userName eq "eve""#, "id").await.len(), 1);
-    assert_eq!(scim.found("/Users", r#"roles.value eq "manager" and userName eq "eve""#, "id").await.len(), 0);
+    assert_eq!(
+        scim.found("/Users", r#"roles[value eq "member"] and userName eq "eve""#, "id").await.len(),
+        1
+    );
+    assert_eq!(
+        scim.found("/Users", r#"roles.value eq "manager" and userName eq "eve""#, "id").await.len(),
+        0
+    );
     api.delete(&ours).await.expect(204);
     let inactive = scim.get(&path(&made)).await.json();
     assert_eq!(inactive["active"], false);
@@ -212,7 +237,8 @@ async fn a_replacement_replaces_everything(server: TestServer) {
     let scim = admin(&server).await;
     let made = scim.post("/Users", &barbara()).await.expect(201).json();
     server.pass_days(1);
-    let replaced = scim.put(&path(&made), &json!({ "schemas": [USER], "userName": "babs", "title": "Boss" })).await;
+    let replaced =
+        scim.put(&path(&made), &json!({ "schemas": [USER], "userName": "babs", "title": "Boss" })).await;
     let shown = replaced.expect(200).json();
     let expected = json!({
         "schemas": [USER], "id": id(&made), "userName": "babs", "displayName": "babs", "title": "Boss", "active": true,
@@ -273,7 +299,9 @@ async fn a_removed_person_is_gone_and_their_name_is_free(server: TestServer) {
     ] {
         refused(&answer, 404, None);
     }
-    for filter in [r#"userName eq "bjensen@example.com""#, r#"emails.value co "bjensen""#, r#"externalId eq "701984""#] {
+    for filter in
+        [r#"userName eq "bjensen@example.com""#, r#"emails.value co "bjensen""#, r#"externalId eq "701984""#]
+    {
         assert!(scim.found("/Users", filter, "id").await.is_empty(), "{filter}");
     }
     assert!(scim.members(id(&group)).await.is_empty());

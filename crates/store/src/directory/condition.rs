@@ -336,4 +336,3 @@ fn compare_part(statement: &mut Statement, comparison: Comparison, text: &str, e
         compare(statement, "a.folded", comparison, &fold(text));
     }
 }
-

@@ -77,8 +77,7 @@ async fn members_of(
          WHERE u.id = m.user_id AND u.user_type = 'Human' AND u.removed_at IS NULL AND m.team_id IN ",
     );
     statement.list(teams.iter().map(|id| id.0));
-    let mut rows: Vec<(TeamId, UserId, String)> =
-        sql::read_many(c, "team_id, id, name", statement).await?;
+    let mut rows: Vec<(TeamId, UserId, String)> = sql::read_many(c, "team_id, id, name", statement).await?;
     rows.sort_unstable_by_key(|(team, user, _)| (*team, *user));
     let mut members: HashMap<_, Vec<_>> = HashMap::new();
     for (team, user, name) in rows {

@@ -69,9 +69,17 @@ async fn a_new_person_is_found_by_address_and_role(s: Setting) {
     s.service("robot").await;
     assert_eq!(found(&s, equal("emails", "value", "LOCAL|ada")).await, [ada]);
     assert_eq!(found(&s, equal("roles", "value", "member")).await, [ada, bob]);
-    let said = |text: &str| Attribute { attribute: "roles".into(), position: 1, part: "value".into(), text: text.into() };
-    s.write(async |w| directory::replace(w, bob, None, "{}", &[said("Pilot"), Attribute { position: 0, ..said("Member") }]).await)
-        .await;
+    let said = |text: &str| Attribute {
+        attribute: "roles".into(),
+        position: 1,
+        part: "value".into(),
+        text: text.into(),
+    };
+    s.write(async |w| {
+        directory::replace(w, bob, None, "{}", &[said("Pilot"), Attribute { position: 0, ..said("Member") }])
+            .await
+    })
+    .await;
     let bobs = name("Bob");
     let update = UserUpdate {
         user_name: "bob",
@@ -94,8 +102,14 @@ async fn a_new_person_is_found_by_address_and_role(s: Setting) {
 async fn every_change_makes_a_new_version(s: Setting) {
     let ada = s.human("Ada").await;
     let adas = name("Ada");
-    let update =
-        UserUpdate { user_name: "ada", email: "ada", name: &adas, role: Role::Admin, purpose: None, owner: None };
+    let update = UserUpdate {
+        user_name: "ada",
+        email: "ada",
+        name: &adas,
+        role: Role::Admin,
+        purpose: None,
+        owner: None,
+    };
     let mut last = 0;
     for step in 0..4 {
         let version = person(&s, ada).await.version;
@@ -216,7 +230,8 @@ async fn teams_are_searched(s: Setting) {
         (Condition::Not(Box::new(Condition::Member(None))), vec![data]),
         (Condition::Is(Field::Created, Comparison::Equal, Value::Time(NOW)), vec![ops, data]),
     ] {
-        let page = directory::search_groups(&mut *s.read().await, &condition, &Sort::default(), (100, 0)).await;
+        let page =
+            directory::search_groups(&mut *s.read().await, &condition, &Sort::default(), (100, 0)).await;
         assert_eq!(page.unwrap().items, expected, "{condition:?}");
     }
     let sort = Sort { by: Some(Field::DisplayName), descending: false };

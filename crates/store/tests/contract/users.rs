@@ -100,15 +100,14 @@ async fn user_names_and_ids_are_unique(s: Setting) {
 
 async fn what_can_be_changed_is_replaced(s: Setting) {
     let (id, other) = (s.service("ci").await, s.service("cd").await);
-    let update =
-        UserUpdate {
-            user_name: "Build",
-            email: "build@example.com",
-            name: &name("Build"),
-            role: Role::Manager,
-            purpose: Some("builds"),
-            owner: None,
-        };
+    let update = UserUpdate {
+        user_name: "Build",
+        email: "build@example.com",
+        name: &name("Build"),
+        role: Role::Manager,
+        purpose: Some("builds"),
+        owner: None,
+    };
     s.write(async |w| users::update(w, id, &update).await).await;
     s.write(async |w| users::set_deactivated(w, id, Some(NOW)).await).await;
     let changed = find(&s, id).await.unwrap();

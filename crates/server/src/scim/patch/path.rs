@@ -53,7 +53,8 @@ impl Target {
             PatchPath::Value(PatchValuePath { filter, sub_attr, .. }) => (sub_attr, Some(filter)),
         };
         let no_part = |part: &str| invalid_path(format!("`{}` has no part `{part}`", attribute.name));
-        let part = part.as_deref().map(|part| attribute.part(part).ok_or_else(|| no_part(part))).transpose()?;
+        let part =
+            part.as_deref().map(|part| attribute.part(part).ok_or_else(|| no_part(part))).transpose()?;
         let filter = filter.map(|filter| filter::inside(attribute, filter)).transpose()?;
         Ok(Self { extension, attribute, part, filter })
     }
