@@ -57,8 +57,8 @@ pub(super) fn change(
     says_roles: bool,
 ) -> Result<(Object, Wanted), Error> {
     let before = self::document(person)?;
-    let leaves_roles_to_us = !said(person)?.contains_key("roles")
-        && (!says_roles || document.get("roles") == before.get("roles"));
+    let leaves_roles_to_us =
+        !said(person)?.contains_key("roles") && (!says_roles || document.get("roles") == before.get("roles"));
     if leaves_roles_to_us {
         document.remove("roles");
     }

@@ -133,8 +133,9 @@ async fn a_role_comes_by_app_role(server: TestServer) {
     let scim = entra(&server).await;
     let bob = server.person("Bob", Role::Member).await;
     let person = format!("/Users/{}", bob.id);
-    let role =
-        async || server.as_(&bob.token).get(&format!("/api/users/{}", bob.id)).await.expect(200).json()["role"].clone();
+    let role = async || {
+        server.as_(&bob.token).get(&format!("/api/users/{}", bob.id)).await.expect(200).json()["role"].clone()
+    };
     let assign =
         |value: &str| json!([{ "op": "Add", "path": "roles[primary eq \"True\"].value", "value": value }]);
     scim.patch(&person, assign("Manager")).await.expect(200);
