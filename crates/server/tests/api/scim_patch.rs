@@ -8,7 +8,9 @@ use super::head;
 use super::scim::{ENTERPRISE, Scim, USER, id, path, refused};
 
 on_both_databases!(
-    operations_change_what_their_path_names,
+    operations_change_attributes_and_their_parts,
+    operations_change_those_values_that_are_chosen,
+    operations_change_the_extension,
     an_object_without_a_path_may_hold_paths,
     roles_and_names_follow,
     noise_does_no_harm,
