@@ -57,7 +57,7 @@ fn with_parts_inside(text: &str) -> Cow<'_, str> {
             rest = after;
             continue;
         };
-        written.push_str(&format!("{before}[({inside}) and {comparison}]"));
+        written.extend([before, "[(", inside, ") and ", comparison, "]"]);
         rest = after;
     }
     if written.is_empty() {

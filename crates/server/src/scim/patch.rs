@@ -97,14 +97,14 @@ pub(super) fn steps<'a>(
     let Some(path) = &operation.path else {
         return match (operation.verb, operation.value) {
             (Verb::Remove, _) => Err(no_target("a remove needs a `path`")),
-            (_, Some(Value::Object(object))) => in_object(resource, object),
+            (_, Some(Value::Object(object))) => Ok(in_object(resource, object)),
             _ => Err(invalid("`value` must be an object where there is no `path`")),
         };
     };
     if let Some(extension) = path::extension(resource, path) {
         return match (operation.verb, operation.value) {
             (Verb::Remove, _) => Ok(vec![Step::WithoutExtension(extension)]),
-            (_, Some(Value::Object(object))) => extended(resource, extension, object),
+            (_, Some(Value::Object(object))) => Ok(extended(resource, extension, object)),
             _ => Err(invalid("`value` must be an object")),
         };
     }
@@ -123,30 +123,30 @@ pub(super) fn steps<'a>(
 }
 
 /// The steps of an object: its names may be paths, too.
-fn in_object<'a>(resource: &'static ResourceType, object: &'a Object) -> Result<Vec<Step<'a>>, Error> {
+fn in_object<'a>(resource: &'static ResourceType, object: &'a Object) -> Vec<Step<'a>> {
     let mut steps = Vec::new();
     for (name, value) in object {
         if resource.is_extension(name) {
             if let (Some(extension), Value::Object(object)) = (resource.extension, value) {
-                steps.append(&mut extended(resource, extension.id, object)?);
+                steps.append(&mut extended(resource, extension.id, object));
             }
             continue;
         }
         steps.extend(named(resource, name).map(|target| Step::At(target, Some(value))));
     }
-    Ok(steps)
+    steps
 }
 
 fn extended<'a>(
     resource: &'static ResourceType,
     extension: &'static str,
     object: &'a Object,
-) -> Result<Vec<Step<'a>>, Error> {
+) -> Vec<Step<'a>> {
     let place = |(name, value): (&String, &'a Value)| {
         let target = named(resource, &format!("{extension}:{name}"))?;
         Some(Step::At(target, Some(value)))
     };
-    Ok(object.iter().filter_map(place).collect())
+    object.iter().filter_map(place).collect()
 }
 
 /// What a name in an object stands for, if it is anything that can be changed.
@@ -158,7 +158,7 @@ fn named(resource: &'static ResourceType, name: &str) -> Option<Target> {
 /// What an object says, put into an empty document.
 pub(super) fn document(resource: &'static ResourceType, body: &Object) -> Result<Object, Error> {
     let mut document = Object::new();
-    for step in in_object(resource, body)? {
+    for step in in_object(resource, body) {
         take(&mut document, Verb::Replace, &step)?;
     }
     Ok(document)

@@ -193,11 +193,11 @@ pub(super) async fn change(
     if !left.is_empty() || !joined.is_empty() {
         changes.0.insert("members".into(), serde_json::json!([left, joined]));
     }
-    let changed = !changes.is_empty();
-    if changed {
+    let is_change = !changes.is_empty();
+    if is_change {
         writer.record(call.draft(Action::TeamUpdated, before.id.0, name.as_str(), changes.0)).await?;
     }
-    Ok(changed)
+    Ok(is_change)
 }
 
 /// Makes exactly these the members.

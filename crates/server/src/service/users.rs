@@ -349,9 +349,9 @@ pub(super) async fn change(
         .note("teams", &before.teams, &after.teams)
         .note("purpose", &before.purpose, &after.purpose)
         .note("owner", &before.owner, &after.owner);
-    let changed = !changes.is_empty();
-    if changed {
+    let is_change = !changes.is_empty();
+    if is_change {
         writer.record(call.draft(Action::UserUpdated, after.id.0, &after.name, changes.0)).await?;
     }
-    Ok((after, changed))
+    Ok((after, is_change))
 }

@@ -70,7 +70,7 @@ async fn an_unknown_route_is_not_found() {
         "/api/user-tokens/1/2",
         "/api/users/",
         "/nothing",
-        "/scim/v2/Nothing",
+        "/scim/v1/Nothing",
     ] {
         for method in [Method::GET, Method::POST, Method::DELETE] {
             server.client().send(method.clone(), path, None, "").await.problem(404);

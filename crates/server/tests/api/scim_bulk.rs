@@ -82,7 +82,7 @@ async fn references_are_resolved(server: TestServer) {
         panic!("no group")
     };
     let [bob] = &scim.found("/Users", "userName eq \"bob\"", "id").await[..] else { panic!("nobody") };
-    assert_eq!(scim.members(group).await, [bob.clone()]);
+    assert_eq!(scim.members(group).await, std::slice::from_ref(bob));
     assert!(scim.found("/Users", &format!("manager.value eq \"{bob}\""), "id").await.contains(bob));
 }
 
