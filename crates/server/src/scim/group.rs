@@ -24,10 +24,7 @@ pub(super) fn shown(group: &Group, base: &str) -> Resource {
         shown.insert("externalId".into(), json!(external_id));
     }
     if !group.members.is_empty() {
-        let member = |(id, name): &(UserId, String)| {
-            let address = format!("{base}/Users/{id}");
-            json!({ "value": id.to_string(), "$ref": address, "display": name, "type": "User" })
-        };
+        let member = |id: &UserId| json!({ "value": id.to_string(), "$ref": format!("{base}/Users/{id}") });
         shown.insert("members".into(), group.members.iter().map(member).collect());
     }
     let times = (group.created_at, group.changed_at);

@@ -116,6 +116,10 @@ pub(super) fn steps<'a>(
         let name = target.attribute.name;
         return Err(Error::Scim(ScimType::Mutability, format!("`{name}` can't be changed")));
     }
+    if operation.verb == Verb::Remove && target.attribute.required {
+        let name = target.attribute.name;
+        return Err(Error::Scim(ScimType::Mutability, format!("`{name}` can't be removed")));
+    }
     if operation.verb != Verb::Remove && operation.value.is_none() {
         return Err(invalid("`value` is missing"));
     }

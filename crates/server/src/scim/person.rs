@@ -93,7 +93,6 @@ pub(super) fn shown(person: &Person, base: &str) -> Result<Resource, Error> {
     let groups: Vec<Value> = person.groups.iter().map(group).collect();
     shown.insert("schemas".into(), json!(schemas));
     shown.insert("id".into(), json!(id));
-    shown.insert("displayName".into(), json!(person.user.name));
     if !groups.is_empty() {
         shown.insert("groups".into(), Value::Array(groups));
     }
@@ -188,9 +187,13 @@ fn role(document: &Object) -> Role {
 }
 
 /// Makes `role` the only one of ours among `roles`. What was said of it otherwise, such as that it is the
-/// primary one, stays with it; what is not one of ours stays and grants nothing.
+/// primary one, stays with it; what is not one of ours stays and grants nothing. Where none of ours was said,
+/// Member needn't be: everybody is at least that.
 fn set_role(document: &mut Object, role: Role) {
     let before = roles(document);
+    if role == Role::Member && !before.iter().any(|value| known_role(value).is_some()) {
+        return;
+    }
     let same = before.iter().find(|value| known_role(value) == Some(role));
     let kept = same.or_else(|| before.iter().find(|value| known_role(value).is_some())).cloned();
     let mut kept = match kept {

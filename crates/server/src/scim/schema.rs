@@ -138,11 +138,10 @@ const MEMBERSHIP: &[Attribute] = &[
     read_only(text("type", "Always direct")),
 ];
 
+/// Neither names, which would be read for each of many, nor types, since only people are members.
 const MEMBER: &[Attribute] = &[
     immutable(exact(text("value", "Number of the person"))),
     reference(&["User"], immutable(text("$ref", "Address of the person"))),
-    read_only(text("display", "Name of the person")),
-    immutable(text("type", "Always User")),
 ];
 
 const MANAGER: &[Attribute] = &[
@@ -178,7 +177,7 @@ const USER_ATTRIBUTES: &[Attribute] = &[
     text("preferredLanguage", "Language"),
     text("locale", "Region whose formats they use"),
     text("timezone", "Time zone"),
-    boolean("active", "Whether they may act; false stops their tokens at once"),
+    required(boolean("active", "Whether they may act; false stops their tokens at once")),
     Attribute {
         mutability: Mutability::WriteOnly,
         ..text("password", "Taken and not used: people choose theirs")
@@ -246,7 +245,8 @@ impl Attribute {
                 Mutability::Immutable => "immutable",
             },
             "returned": if self.mutability == Mutability::WriteOnly { "never" } else { "default" },
-            "uniqueness": if self.required { "server" } else { "none" },
+            // Both names that are required are unique.
+            "uniqueness": if self.required && self.kind != Kind::Boolean { "server" } else { "none" },
         });
         if let Some(parts) = parts {
             shown["subAttributes"] = parts.iter().map(Self::shown).collect();

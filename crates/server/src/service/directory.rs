@@ -5,7 +5,7 @@ pub mod groups;
 
 use serde_json::{Map, Value};
 use tokenhouse_core::id::UserId;
-use tokenhouse_core::people::{Name, Role, UserType};
+use tokenhouse_core::people::{Name, Role, UserType, fold};
 use tokenhouse_store::directory::{self, Attribute, Condition, Person, Sort};
 use tokenhouse_store::users::{NewUser, UserUpdate};
 use tokenhouse_store::{Connection, Page, Writer};
@@ -159,8 +159,10 @@ async fn replace(writer: &mut Writer, id: UserId, wanted: &Wanted, role: Role) -
     let document = serde_json::to_string(&wanted.document).map_err(Error::internal)?;
     let external_id = wanted.external_id.as_deref();
     let mut attributes = wanted.attributes.clone();
-    if !wanted.document.contains_key("roles") {
-        attributes.push(Attribute::role(role));
+    let mut said = attributes.iter().filter(|one| one.attribute == "roles" && one.part == "value");
+    if !said.any(|said| fold(&said.text) == fold(role.as_str())) {
+        let position = attributes.iter().filter(|one| one.attribute == "roles").map(|one| one.position + 1);
+        attributes.push(Attribute::value_of("roles", position.max().unwrap_or(0), role.as_str()));
     }
     Ok(directory::replace(writer, id, external_id, &document, &attributes).await?)
 }

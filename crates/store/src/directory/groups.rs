@@ -25,8 +25,8 @@ pub struct Group {
     pub changed_at: Timestamp,
     /// Grows with every change.
     pub version: i64,
-    /// The people in it by number, with their names; empty where they were not asked for.
-    pub members: Vec<(UserId, String)>,
+    /// The people in it, in ascending order; empty where they were not asked for.
+    pub members: Vec<UserId>,
 }
 
 /// The ids of a page of teams.
@@ -68,20 +68,17 @@ pub async fn groups(c: &mut Connection, ids: &[TeamId], with_members: bool) -> R
     Ok(groups)
 }
 
-async fn members_of(
-    c: &mut Connection,
-    teams: &[TeamId],
-) -> Result<HashMap<TeamId, Vec<(UserId, String)>>, Error> {
+async fn members_of(c: &mut Connection, teams: &[TeamId]) -> Result<HashMap<TeamId, Vec<UserId>>, Error> {
     let mut statement = Statement::new(
-        "SELECT m.team_id, u.id, u.name FROM team_members m CROSS JOIN users u \
+        "SELECT m.team_id, u.id FROM team_members m CROSS JOIN users u \
          WHERE u.id = m.user_id AND u.user_type = 'Human' AND u.removed_at IS NULL AND m.team_id IN ",
     );
     statement.list(teams.iter().map(|id| id.0));
-    let mut rows: Vec<(TeamId, UserId, String)> = sql::read_many(c, "team_id, id, name", statement).await?;
-    rows.sort_unstable_by_key(|(team, user, _)| (*team, *user));
+    let mut rows: Vec<(TeamId, UserId)> = sql::read_many(c, "team_id, id", statement).await?;
+    rows.sort_unstable();
     let mut members: HashMap<_, Vec<_>> = HashMap::new();
-    for (team, user, name) in rows {
-        members.entry(team).or_default().push((user, name));
+    for (team, user) in rows {
+        members.entry(team).or_default().push(user);
     }
     Ok(members)
 }

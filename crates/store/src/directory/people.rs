@@ -29,15 +29,10 @@ pub struct Attribute {
 }
 
 impl Attribute {
-    /// The first of several values.
-    pub(crate) fn first_of(attribute: &str, text: &str) -> Self {
+    /// One of several values.
+    pub fn value_of(attribute: &str, position: i64, text: &str) -> Self {
         let (attribute, part) = (attribute.to_owned(), "value".to_owned());
-        Self { attribute, position: 0, part, text: text.to_owned() }
-    }
-
-    /// The role of somebody of whom no directory said one.
-    pub fn role(role: Role) -> Self {
-        Self::first_of("roles", role.as_str())
+        Self { attribute, position, part, text: text.to_owned() }
     }
 }
 
@@ -155,7 +150,12 @@ pub async fn replace(
 
 /// Notes what a directory finds a new person by, before it has said anything of them itself.
 pub(crate) async fn know(w: &mut Writer, user: UserId, email: &str, role: Role) -> Result<(), Error> {
-    insert_attributes(w, user, &[Attribute::first_of("emails", email), Attribute::role(role)]).await
+    insert_attributes(
+        w,
+        user,
+        &[Attribute::value_of("emails", 0, email), Attribute::value_of("roles", 0, role.as_str())],
+    )
+    .await
 }
 
 /// Adds values that can be searched by.
