@@ -7,7 +7,7 @@ mod endpoint;
 mod etag;
 pub mod filter;
 mod group;
-mod patch;
+pub mod patch;
 mod person;
 mod query;
 mod resource;

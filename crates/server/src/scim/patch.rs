@@ -19,22 +19,25 @@ const PATH_LIMIT: usize = 8 * 1024;
 
 /// What an operation does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Verb {
+pub enum Verb {
+    /// Adds values, or changes the one there is.
     Add,
+    /// Puts new values in the place of those there are.
     Replace,
+    /// Takes values away.
     Remove,
 }
 
 /// One operation.
 #[derive(Debug)]
-pub(super) struct Operation<'a> {
+pub struct Operation<'a> {
     pub(super) verb: Verb,
     pub(super) path: Option<PatchPath>,
     pub(super) value: Option<&'a Value>,
 }
 
 /// The operations of a body.
-pub(super) fn operations(body: &Object) -> Result<Vec<Operation<'_>>, Error> {
+pub fn operations(body: &Object) -> Result<Vec<Operation<'_>>, Error> {
     value::check_schema(body, PATCH)?;
     match value::get(body, "Operations") {
         Some(Value::Array(operations)) if !operations.is_empty() => {
@@ -169,7 +172,7 @@ pub(super) fn document(resource: &'static ResourceType, body: &Object) -> Result
 }
 
 /// Applies operations to a document, one after the other.
-pub(super) fn apply(
+pub fn apply(
     resource: &'static ResourceType,
     document: &mut Object,
     operations: &[Operation<'_>],

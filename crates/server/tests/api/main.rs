@@ -51,6 +51,7 @@ mod scim_discovery;
 mod scim_entra;
 mod scim_groups;
 mod scim_okta;
+mod scim_parsers;
 mod scim_patch;
 mod scim_permissions;
 mod scim_query;

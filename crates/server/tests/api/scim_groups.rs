@@ -253,7 +253,7 @@ async fn several_steps_are_one_change(server: TestServer) {
 async fn parallel_changes_lose_nobody(server: TestServer) {
     let (_, scim) = start(&server).await;
     let mut ids = Vec::new();
-    for number in 0..100 {
+    for number in 0..1_000 {
         ids.push(id(&scim.person(json!({ "userName": format!("user{number}") })).await).to_owned());
     }
     let group = scim.group("Data", &[]).await;
