@@ -1,4 +1,4 @@
-//! The public conformance tester of SCIM servers (scim2-tester, from PyPI) finds nothing wrong.
+//! The public conformance tester of SCIM servers (scim2-tester, from `PyPI`) finds nothing wrong.
 
 use std::process::Command;
 
