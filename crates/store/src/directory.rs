@@ -23,8 +23,18 @@ pub struct Sort {
     pub descending: bool,
 }
 
-/// Writes from where rows are taken and which, for a table that is called `r`.
-fn narrow(statement: &mut Statement, (table, visible): (&str, &str), condition: &Condition) {
+/// What is searched: a table, which is called `r`, and which of its rows are visible.
+#[derive(Clone, Copy)]
+struct Source {
+    table: &'static str,
+    visible: &'static str,
+    /// The same, where rows are taken in the order of their ids: SQLite is kept from an index that it would
+    /// have to read and sort whole.
+    walked: &'static str,
+}
+
+/// Writes from where rows are taken and which.
+fn narrow(statement: &mut Statement, table: &str, visible: &str, condition: &Condition) {
     statement.text(" FROM ");
     match condition.driver() {
         Some(driver) => {
@@ -45,16 +55,18 @@ fn narrow(statement: &mut Statement, (table, visible): (&str, &str), condition: 
 /// The ids of a page of the rows of a table, called `r`, that are visible and fulfil the condition.
 async fn search(
     c: &mut Connection,
-    source: (&str, &str),
+    source: Source,
     condition: &Condition,
     sort: &Sort,
     (limit, offset): (i64, i64),
 ) -> Result<Page<i64>, Error> {
     let mut counting = Statement::new("SELECT count(*)");
-    narrow(&mut counting, source, condition);
+    narrow(&mut counting, source.table, source.visible, condition);
     let total = counting.query().fetch_one(&mut *c).await?.try_get(0)?;
     let mut statement = Statement::new("SELECT r.id");
-    narrow(&mut statement, source, condition);
+    let in_order = sort.by.is_none() && !condition.looks_up();
+    let visible = if in_order { source.walked } else { source.visible };
+    narrow(&mut statement, source.table, visible, condition);
     let direction = if sort.descending { "DESC" } else { "ASC" };
     statement.text(" ORDER BY ");
     if let Some(field) = &sort.by {
@@ -110,11 +122,21 @@ mod tests {
         Condition::Is(field, Comparison::Equal, Value::Text("7".into()))
     }
 
-    #[tokio::test]
-    async fn sqlite_looks_up_one_value_and_does_not_go_through_everybody() {
+    async fn database() -> AnyConnection {
         sqlx::any::install_default_drivers();
         let mut c = AnyConnection::connect("sqlite::memory:").await.unwrap();
         crate::dialect::Dialect::Sqlite.migrator().run(&mut c).await.unwrap();
+        c
+    }
+
+    async fn plan(c: &mut AnyConnection, statement: Statement) -> Vec<String> {
+        let rows = statement.query().fetch_all(c).await.unwrap();
+        rows.iter().map(|row| row.try_get("detail").unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn sqlite_looks_up_one_value_and_does_not_go_through_everybody() {
+        let mut c = database().await;
         let work = Inside::All(vec![
             Inside::Is("type".into(), Comparison::Equal, "work".into(), false),
             Inside::Is("value".into(), Comparison::Equal, "x".into(), false),
@@ -128,11 +150,30 @@ mod tests {
             Condition::All(vec![Condition::Present(Field::DisplayName), other("title", "")]),
         ] {
             let mut statement = Statement::new("EXPLAIN QUERY PLAN SELECT count(*)");
-            narrow(&mut statement, ("users", people::VISIBLE), &condition);
-            let rows = statement.query().fetch_all(&mut c).await.unwrap();
-            let plan: Vec<String> = rows.iter().map(|row| row.try_get("detail").unwrap()).collect();
+            narrow(&mut statement, "users", people::SOURCE.visible, &condition);
+            let plan = plan(&mut c, statement).await;
             let everybody = |step: &String| step.contains("users_state") || step.starts_with("SCAN r");
             assert!(!plan.iter().any(everybody), "{plan:#?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn sqlite_takes_pages_in_order_and_sorts_nothing() {
+        let mut c = database().await;
+        for condition in [Condition::All(vec![]), Condition::Not(Box::new(is(Field::UserName)))] {
+            assert!(!condition.looks_up());
+            let mut statement = Statement::new("EXPLAIN QUERY PLAN SELECT r.id");
+            narrow(&mut statement, "users", people::SOURCE.walked, &condition);
+            statement.text(" ORDER BY r.id ASC LIMIT 100 OFFSET 0");
+            let plan = plan(&mut c, statement).await;
+            assert!(
+                !plan.iter().any(|step| step.contains("users_state") || step.contains("B-TREE")),
+                "{plan:#?}"
+            );
+        }
+        for condition in [is(Field::UserName), is(Field::ExternalId), is(Field::Id), other("emails", "value")]
+        {
+            assert!(Condition::All(vec![Condition::Member(None), condition]).looks_up());
         }
     }
 }

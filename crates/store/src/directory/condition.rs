@@ -181,6 +181,15 @@ impl Condition {
         }
     }
 
+    /// Whether it demands something that an index finds.
+    pub(super) fn looks_up(&self) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().any(Self::looks_up),
+            Self::Is(Field::Id | Field::UserName | Field::ExternalId, Comparison::Equal, _) => true,
+            condition => condition.driver().is_some(),
+        }
+    }
+
     /// Writes the condition on `r`.
     pub(super) fn write(&self, statement: &mut Statement) {
         match self {

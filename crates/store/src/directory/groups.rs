@@ -6,9 +6,12 @@ use sqlx::Row as _;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TeamId, UserId};
 
-use super::{Condition, Sort, search};
+use super::{Condition, Sort, Source, search};
 use crate::sql::{self, BATCH, Statement};
 use crate::{Connection, Error, Page, Writer};
+
+/// The teams that a directory may see.
+const SOURCE: Source = Source { table: "teams", visible: "r.id <> 1", walked: "r.id <> 1" };
 
 /// A team as a directory knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,7 +39,7 @@ pub async fn search_groups(
     sort: &Sort,
     window: (i64, i64),
 ) -> Result<Page<TeamId>, Error> {
-    let page = search(c, ("teams", "r.id <> 1"), condition, sort, window).await?;
+    let page = search(c, SOURCE, condition, sort, window).await?;
     Ok(Page { items: page.items.into_iter().map(TeamId).collect(), total: page.total })
 }
 

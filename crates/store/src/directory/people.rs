@@ -7,13 +7,17 @@ use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TeamId, UserId};
 use tokenhouse_core::people::{Role, UserType, fold};
 
-use super::{Condition, Sort, search};
+use super::{Condition, Sort, Source, search};
 use crate::sql::{self, BATCH, Statement};
 use crate::users::{COLUMNS, User};
 use crate::{Connection, Error, Page, Writer};
 
-/// What makes a user visible to a directory.
-pub(super) const VISIBLE: &str = "r.removed_at IS NULL AND r.user_type = 'Human'";
+/// The users whom a directory may see.
+pub(super) const SOURCE: Source = Source {
+    table: "users",
+    visible: "r.removed_at IS NULL AND r.user_type = 'Human'",
+    walked: "+r.removed_at IS NULL AND r.user_type = 'Human'",
+};
 
 /// One value of an attribute.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,7 +64,7 @@ pub async fn search_people(
     sort: &Sort,
     window: (i64, i64),
 ) -> Result<Page<UserId>, Error> {
-    let page = search(c, ("users", VISIBLE), condition, sort, window).await?;
+    let page = search(c, SOURCE, condition, sort, window).await?;
     Ok(Page { items: page.items.into_iter().map(UserId).collect(), total: page.total })
 }
 
