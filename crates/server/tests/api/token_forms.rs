@@ -9,7 +9,7 @@ use tokenhouse_core::people::Role;
 use tokenhouse_testkit::client::{Answer, Client};
 use tokenhouse_testkit::server::{Bearer, TestServer};
 
-use super::{head, is_accepted, set_revoked, token};
+use super::{head, is_accepted, set_revoked, tamper, token};
 
 on_both_databases!(
     a_form_makes_one_token_however_often_it_is_sent,
@@ -151,6 +151,29 @@ async fn a_wrong_form_comes_back_with_what_was_typed_and_makes_nothing() {
     let wrong = send(&browser, &[("name", ""), ("expires_in_days", "30")]).await;
     let fields = [("form", &*number(&wrong)), ("name", "right"), ("expires_in_days", "30")];
     drop(shown(&browser.post_form(GENERATE, &fields).await));
+}
+
+#[tokio::test]
+async fn a_token_is_not_made_where_the_page_that_shows_it_could_not_be() {
+    let server = TestServer::start().await;
+    let ada = server.person("Ada", Role::Admin).await;
+    let browser = server.browser(&ada).await;
+    let made = super::generate(&server, &ada.token, "made by it", None).await.id();
+    let odd = server.person("Odd", Role::Member).await.id;
+    let rotate = format!("/settings/tokens/{}/rotate", ada.token_id);
+    let before = head(&server).await;
+    // What none of these changes reads, but the page behind each dialog shows.
+    tamper(&server, format!("UPDATE tokens SET hash = X'00' WHERE id = {made}")).await;
+    let no_role = format!("UPDATE users SET role = 'Root' WHERE id = {odd}");
+    tamper(&server, format!("PRAGMA ignore_check_constraints = ON; {no_role}")).await;
+    let token = [("form", "f-1"), ("name", "new"), ("expires_in_days", "30")];
+    browser.post_form(GENERATE, &token).await.expect(500);
+    browser.post_form(&rotate, &token).await.expect(500);
+    let account = [("form", "f-1"), ("name", "Robot"), ("role", "Member"), ("purpose", ""), ("owner", "")];
+    let first = [("token", "first"), ("expires_in_days", "30"), ("then", "generate")];
+    let add = "/settings/people/users/add-service-user";
+    browser.post_form(add, &[&account[..], &first].concat()).await.expect(500);
+    assert_eq!(head(&server).await, before);
 }
 
 #[tokio::test]
