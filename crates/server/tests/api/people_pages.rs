@@ -109,7 +109,7 @@ const PIPELINE: [(&str, &str); 5] = [
 ];
 
 /// The form with another field, or another value of one.
-fn with<'a>(fields: &[(&'a str, &'a str)], more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn with<'a>(fields: &[(&'a str, &'a str)], more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let kept = fields.iter().filter(|(name, _)| !more.iter().any(|(other, _)| other == name));
     kept.chain(more).copied().collect()
 }
@@ -412,7 +412,7 @@ async fn an_account_is_changed() {
 }
 
 /// What a dialog sends when nothing in it is touched.
-fn untouched(html: &str) -> Vec<(String, String)> {
+pub(crate) fn untouched(html: &str) -> Vec<(String, String)> {
     let control = Regex::new(
         r#"<input[^>]*? name="(\w+)"[^>]*? value="([^"]*)"([^>]*)>|<textarea[^>]*? name="(\w+)"[^>]*>([^<]*)<"#,
     )
