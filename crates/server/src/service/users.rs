@@ -65,9 +65,22 @@ pub async fn create_with_token(
     wanted: Wanted<'_>,
     token: FirstToken<'_>,
 ) -> Result<(Created, Generated), Error> {
-    let mut writer = app.begin(call).await?;
+    let writer = app.begin(call).await?;
+    create_with_token_in(app, call, writer, wanted, token, None).await
+}
+
+/// The same in a transaction that has begun, with the number of the form that asks for it.
+pub(super) async fn create_with_token_in(
+    app: &App,
+    call: &Call,
+    mut writer: Writer,
+    wanted: Wanted<'_>,
+    token: FirstToken<'_>,
+    form: Option<&str>,
+) -> Result<(Created, Generated), Error> {
     let created = insert_and_invite(app, call, &mut writer, wanted).await?;
-    let generated = tokens::generate_first(app, call, &mut writer, created.user.clone(), token).await?;
+    let owner = created.user.clone();
+    let generated = tokens::generate_first(app, call, &mut writer, owner, token, form).await?;
     app.commit(writer).await?;
     Ok((created, generated))
 }

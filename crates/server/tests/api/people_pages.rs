@@ -10,6 +10,8 @@ use tokenhouse_testkit::server::{Account, Bearer, PASSWORD, PUBLIC_URL, TestServ
 
 use super::{head, is_accepted};
 
+on_both_databases!(two_forms_at_the_same_moment_make_one_account_with_one_token);
+
 const USERS: &str = "/settings/people/users";
 const ADD_SERVICE: &str = "/settings/people/users/add-service-user";
 const ADD_PERSON: &str = "/settings/people/users/add-person";
@@ -100,7 +102,8 @@ async fn person(server: &TestServer, name: &str, email: &str) -> i64 {
     users::create(&server.app, &Call::command_line(), wanted).await.unwrap().user.id.0
 }
 
-const PIPELINE: [(&str, &str); 5] = [
+const PIPELINE: [(&str, &str); 6] = [
+    ("form", "f-1"),
     ("name", "Pipeline  Automation"),
     ("role", "Manager"),
     ("teams", "Data"),
@@ -234,9 +237,25 @@ async fn a_service_user_is_made_with_its_first_token_or_not_at_all() {
 
     let before = head(&server).await;
     let again = browser.post_form(ADD_SERVICE, &generate).await;
-    assert!(message_at(again.expect(422), "u-name").contains("choose another name"));
+    shows(again.expect(409), &["This token was made already", &format!("/settings/tokens/{}", made["id"])]);
     hides(&again, &["eyJ"]);
+    let other = browser.post_form(ADD_SERVICE, &with(&generate, &[("form", "f-2")])).await;
+    assert!(message_at(other.expect(422), "u-name").contains("choose another name"));
+    browser.post_form(ADD_SERVICE, &with(&generate, &[("form", "")])).await.expect(400);
     assert_eq!(head(&server).await, before, "sent twice, it makes nothing more");
+}
+
+async fn two_forms_at_the_same_moment_make_one_account_with_one_token(server: TestServer) {
+    let (ada, browser) = admin(&server).await;
+    let more = [("teams", "Public"), ("then", "generate"), ("token", "ci"), ("expires_in_days", "30")];
+    let fields = with(&PIPELINE, &more);
+    let sent = (0..4).map(|_| browser.post_form(ADD_SERVICE, &fields));
+    let answers = futures_util::future::join_all(sent).await;
+    let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409, 409, 409]);
+    let listed = server.as_(&ada.token).get("/api/user-tokens/service").await.json();
+    assert_eq!(listed.as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -254,7 +273,7 @@ async fn a_service_user_can_do_without_a_token() {
             shows(&refused, &["value=\"Data Team\"", "Nightly &#60;loads&#62;"]);
         }
     }
-    let fields = with(&PIPELINE[..2], &[("purpose", ""), ("owner", ""), ("then", "finish")]);
+    let fields = with(&PIPELINE[..3], &[("purpose", ""), ("owner", ""), ("then", "finish")]);
     let made = browser.post_form(ADD_SERVICE, &fields).await;
     let page = browser.get(leads_to(&made)).await;
     shows(
@@ -277,7 +296,7 @@ async fn only_lifetimes_that_policy_allows_are_offered() {
     });
     let server = server.start().await;
     let (_, browser) = admin(&server).await;
-    let fields = with(&PIPELINE[..2], &[("purpose", ""), ("owner", ""), ("then", "next")]);
+    let fields = with(&PIPELINE[..3], &[("purpose", ""), ("owner", ""), ("then", "next")]);
     let second = browser.post_form(ADD_SERVICE, &fields).await;
     shows(second.expect(200), &["value=\"20\" checked"]);
     hides(&second, &["value=\"30\"", "value=\"365\"", "value=\"never\""]);
@@ -466,7 +485,7 @@ async fn enter_goes_on_and_a_double_click_sends_once() {
     };
     let first = browser.get(ADD_SERVICE).await;
     assert_eq!(buttons(&first), ["next", "finish"]);
-    let fields = with(&PIPELINE[..2], &[("purpose", ""), ("owner", "")]);
+    let fields = with(&PIPELINE[..3], &[("purpose", ""), ("owner", "")]);
     let before = head(&server).await;
     let second = browser.post_form(ADD_SERVICE, &fields).await;
     assert_eq!(buttons(&second), ["generate", "back", "finish"]);

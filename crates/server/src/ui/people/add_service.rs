@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use serde::Deserialize;
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::people::{Name, Role, UserType, service_user_id, slug};
@@ -16,12 +17,14 @@ use crate::app::App;
 use crate::auth::guard::Call;
 use crate::auth::session::ManagesPeople;
 use crate::error::Error;
-use crate::service::tokens::{self, Generated};
-use crate::service::users::{Wanted, create, create_with_token, rehearse};
+use crate::service::tokens;
+use crate::service::tokens::forms::{self, Sent};
+use crate::service::users::{Wanted, create, rehearse};
 use crate::ui::form::Messages;
 use crate::ui::page::{Section, Visit};
 use crate::ui::toast::{Happening, Toast};
 use crate::ui::token_shown::TokenShown;
+use crate::ui::tokens::MadeBefore;
 use crate::ui::tokens::lifetimes::{self, Lifetimes};
 
 /// What is said of a name whose id is taken.
@@ -47,6 +50,8 @@ enum Then {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceUserForm {
+    /// Its number.
+    pub(super) form: String,
     pub(super) name: String,
     pub(super) role: Role,
     #[serde(default)]
@@ -64,8 +69,9 @@ pub struct ServiceUserForm {
 }
 
 impl ServiceUserForm {
-    const fn empty() -> Self {
+    const fn new(number: String) -> Self {
         Self {
+            form: number,
             name: String::new(),
             role: Role::Member,
             teams: Vec::new(),
@@ -120,7 +126,8 @@ pub async fn ask(
     ManagesPeople(call): ManagesPeople,
 ) -> Result<Response, Error> {
     let behind = users::behind(&app, &visit, &call).await?;
-    first_step(&app, behind, ServiceUserForm::empty(), Messages::default()).await
+    let form = ServiceUserForm::new(forms::number(&app)?);
+    first_step(&app, behind, form, Messages::default()).await
 }
 
 /// Goes on to the next step, or makes what was asked for.
@@ -139,7 +146,7 @@ pub async fn add(
             Err(error) => error,
         },
         Then::Generate => match generate(&app, &call, &form).await {
-            Ok(generated) => return Ok(behind.with(shown(&app, &visit, generated))),
+            Ok(sent) => return Ok(tell(&app, &visit, behind, sent)),
             Err(error) => error,
         },
         Then::Next => match rehearse(&app, &call, form.wanted()).await {
@@ -164,20 +171,28 @@ fn finished(app: &App, id: UserId) -> Response {
     Toast::about(Happening::ServiceUserCreated, id.0).then(app, &user_path(id))
 }
 
-fn shown(app: &App, visit: &Visit, generated: Generated) -> Dialog {
-    let close = user_path(generated.token.owner.id);
-    let page = visit.page(Section::People, "");
-    Dialog::Shown(Box::new(TokenShown::new(app, &page, generated, close)))
+/// Shows the new token, or says that there was one before.
+fn tell(app: &App, visit: &Visit, behind: Users, sent: Sent) -> Response {
+    match sent {
+        Sent::Made(generated) => {
+            let close = user_path(generated.token.owner.id);
+            let shown = TokenShown::new(app, &visit.page(Section::People, ""), generated, close);
+            behind.with(Dialog::Shown(Box::new(shown)))
+        }
+        Sent::Before(token) => {
+            let before = MadeBefore::new(&token, user_path(token.owner.id));
+            (StatusCode::CONFLICT, behind.with(Dialog::Before(before))).into_response()
+        }
+    }
 }
 
-/// Sent twice, it makes nothing more: the name is taken then.
-async fn generate(app: &App, call: &Call, form: &ServiceUserForm) -> Result<Generated, Error> {
+async fn generate(app: &App, call: &Call, form: &ServiceUserForm) -> Result<Sent, Error> {
     let token = tokens::FirstToken {
         name: &form.token,
         expires_in_days: lifetimes::parse(&form.expires_in_days),
         scim_endpoints_only: !form.scim_endpoints_only.is_empty(),
     };
-    create_with_token(app, call, form.wanted(), token).await.map(|(_, generated)| generated)
+    forms::create_account(app, call, form.wanted(), token, &form.form).await
 }
 
 async fn first_step(

@@ -24,6 +24,7 @@ use crate::ui::list::Listing;
 use crate::ui::moment::Moment;
 use crate::ui::page::{Page, Rendered, Section, Visit};
 use crate::ui::token_shown::TokenShown;
+use crate::ui::tokens::MadeBefore;
 
 /// Which users are wanted. What isn't understood is as if it were left out, as is what is empty: forms
 /// send that for "any".
@@ -93,13 +94,15 @@ pub(super) enum Dialog {
     Token(TokenStep),
     /// The first token of a new service user.
     Shown(Box<TokenShown>),
+    /// A form that has made its token already.
+    Before(MadeBefore),
     Person(AddPerson),
 }
 
 impl Dialog {
     const fn title(&self) -> &'static str {
         match self {
-            Self::Account(_) | Self::Token(_) => "Add service user",
+            Self::Account(_) | Self::Token(_) | Self::Before(_) => "Add service user",
             Self::Shown(_) => "Token generated",
             Self::Person(_) => "Add person",
         }

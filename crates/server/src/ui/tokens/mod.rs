@@ -110,15 +110,15 @@ fn isolated(name: &str) -> String {
 
 /// A form was sent again that has made its token already.
 #[derive(Debug)]
-struct MadeBefore {
-    name: String,
+pub(super) struct MadeBefore {
+    pub(super) name: String,
     /// The page of the token; `None` if it has been deleted since.
-    path: Option<String>,
-    close: String,
+    pub(super) path: Option<String>,
+    pub(super) close: String,
 }
 
 impl MadeBefore {
-    fn new(token: &Token, close: impl Into<String>) -> Self {
+    pub(super) fn new(token: &Token, close: impl Into<String>) -> Self {
         let path = token.deleted_at.is_none().then(|| path(token.id));
         Self { name: token.name.clone(), path, close: close.into() }
     }
