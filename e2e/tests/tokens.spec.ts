@@ -88,7 +88,7 @@ withAndWithoutScripts(() => {
 		await done(page);
 		await page.goto("/settings/tokens");
 		await expect(row(page, "laptop 2")).toContainText("Succeeds laptop");
-		await expect(row(page, "laptop")).toContainText("Old one still in use");
+		await expect(row(page, "laptop")).toContainText("The new token hasn’t been used yet");
 		await revoke(page, "laptop");
 		expect([await opens(server, old), await opens(server, successor)]).toEqual([false, true]);
 	});

@@ -330,7 +330,8 @@ fn rotation(page: &Page, token: &Token, list: &views::List) -> Option<(String, S
     let related = |id| list.related.get(&id);
     if let Some(new) = token.rotated_by.and_then(related) {
         let words = match views::progress(token, new, page.now()) {
-            views::Progress::OldIsUsed | views::Progress::NewIsUnused => "Old one still in use".to_owned(),
+            views::Progress::NewIsUnused => "The new token hasn’t been used yet".to_owned(),
+            views::Progress::OldIsUsed => "Old one still in use".to_owned(),
             views::Progress::OldIsQuiet { .. } => "Old one, quiet".to_owned(),
             views::Progress::Done => format!("Succeeded by {}", new.name),
             views::Progress::NewIsDead => return succeeds(token, list),
