@@ -1,7 +1,7 @@
 //! Handing a token to a command line that asks for one by way of the browser.
 
 use http::Uri;
-use tokenhouse_core::people::Name;
+use tokenhouse_core::people::{Name, is_invisible};
 use tokenhouse_store::Connection;
 use tokenhouse_store::tokens::name_taken;
 
@@ -106,7 +106,7 @@ impl Request {
         if host.as_str().chars().count() > HOST_LIMIT {
             return Err(refused(&format!("must have at most {HOST_LIMIT} characters")));
         }
-        if host.as_str().chars().any(deceives) {
+        if host.as_str().chars().any(is_invisible) {
             return Err(refused("must not contain characters that are invisible or turn the text around"));
         }
         Ok(Self { callback, state, host })
@@ -128,11 +128,6 @@ impl Request {
     pub fn denied(&self) -> String {
         self.told("error", "access_denied")
     }
-}
-
-/// Whether a character makes a name look like another one.
-const fn deceives(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A number for the form that asks: it is good for this request, in this session, and for one token.

@@ -4,7 +4,7 @@ use tokenhouse_core::audit::Action;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TeamId, UserId};
 use tokenhouse_core::people::{self, Invalid, Name, Role, UserType};
-use tokenhouse_core::policy::{Access, Permission};
+use tokenhouse_core::policy::Permission;
 use tokenhouse_store::users::{self, NewUser, User, UserFilter, UserUpdate};
 use tokenhouse_store::{Connection, Page, Writer, invitations, sessions, teams};
 
@@ -238,9 +238,7 @@ pub fn may_be_invited(user: &User) -> Result<(), Error> {
 /// A new one-time link for a person to choose a password, if they lost theirs or the link. Links from
 /// before are dead. The present password works until the new link is used; then all sessions end.
 pub async fn invite_again(app: &App, call: &Call, id: UserId) -> Result<String, Error> {
-    let forbidden = "only Admins invite people";
-    let access = if call.caller.has(Permission::ManagePeople) { Access::Granted } else { Access::Forbidden };
-    require(access, forbidden, forbidden)?;
+    call.needs(Permission::ManagePeople)?;
     let mut writer = app.begin(call).await?;
     let user = existing(&mut writer, id).await?;
     may_be_invited(&user)?;

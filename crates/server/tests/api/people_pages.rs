@@ -528,12 +528,12 @@ async fn what_somebody_did_is_told_to_admins() {
     let path = format!("{USERS}/{}", people.service.id);
     leads_to(&browser.post_form(&format!("{path}/revoke-tokens"), &[]).await);
     let own = browser.get(&format!("{USERS}/{}", people.admin.id)).await;
-    shows(own.expect(200), &["Revoked token <b><bdi>first</bdi></b>", "Signed in", "in the browser"]);
+    shows(own.expect(200), &["Revoked the token <b><bdi>first</bdi></b>", "Signed in", "· browser"]);
     shows(&own, &[&format!("/settings/audit?user={}", people.admin.id)]);
     shows(&browser.get(&path).await, &["It hasn’t changed anything yet"]);
     let other = server.person("Other", Role::Admin).await;
     let seen = server.browser(&other).await.get(&format!("{USERS}/{}", people.admin.id)).await;
-    shows(&seen, &["Revoked token"]);
+    shows(&seen, &["Revoked a token"]);
     hides(&seen, &["<bdi>first</bdi>"]);
 }
 

@@ -2,7 +2,7 @@
 
 use tokenhouse_core::id::TokenId;
 use tokenhouse_core::people::{Name, SERVICE_SUFFIX, UserType, fold};
-use tokenhouse_core::policy::{Access, Permission};
+use tokenhouse_core::policy::Permission;
 use tokenhouse_core::token::Lifetime;
 use tokenhouse_store::tokens::{self, Token};
 use tokenhouse_store::users::{self, User, UserFilter};
@@ -13,7 +13,7 @@ use super::{FirstToken, Generated, Wanted, find, generate_in, may_generate, poli
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::error::Error;
-use crate::service::{require, users as accounts};
+use crate::service::users as accounts;
 
 /// The most characters of the number of a form; ours have fewer.
 const FORM_LIMIT: usize = 64;
@@ -135,10 +135,7 @@ pub struct Candidates {
 
 /// The active service users that fit a text; all of them if it is empty.
 pub async fn candidates(app: &App, call: &Call, text: &str) -> Result<Candidates, Error> {
-    let allowed = call.caller.has(Permission::ManageServiceTokens);
-    let access = if allowed { Access::Granted } else { Access::Forbidden };
-    let forbidden = "only Admins make service tokens";
-    require(access, forbidden, forbidden)?;
+    call.needs(Permission::ManageServiceTokens)?;
     // No database is asked for what none may hold.
     if text.contains('\0') {
         return Ok(Candidates::default());
