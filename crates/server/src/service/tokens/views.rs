@@ -54,7 +54,7 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
     let (mut page, counts) = token_lists::page(&mut reader, filter, app.clock.now(), limit, offset).await?;
     let ids: Vec<TokenId> =
         page.items.iter().flat_map(|token| [token.rotates, token.rotated_by]).flatten().collect();
-    let related = tokens::find_many(&mut reader, &ids).await?;
+    let mut related = tokens::find_many(&mut reader, &ids).await?;
     // What was counted for the list itself isn't counted again.
     let is_whole = filter.part.as_deref().unwrap_or_default().is_empty();
     let mut total = async |whose| {
@@ -65,7 +65,7 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
     };
     let personal = total(Whose::Personal(call.caller.id)).await?;
     let service = if manages_service { Some(total(Whose::AllService).await?) } else { None };
-    for token in &mut page.items {
+    for token in page.items.iter_mut().chain(&mut related) {
         with_latest_use(app, token);
     }
     let related = related.into_iter().map(|token| (token.id, token)).collect();
