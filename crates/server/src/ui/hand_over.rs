@@ -149,11 +149,8 @@ pub async fn answer(
         return to_client(&request.denied());
     }
     let days = lifetimes::parse(&chosen);
-    let sent = if was_asked {
-        Some(hand_over::allow(&app, &call, &request.host, days, &form).await)
-    } else {
-        None
-    };
+    let sent =
+        if was_asked { Some(hand_over::allow(&app, &call, &request.host, days, &form).await) } else { None };
     let (status, messages, stale) = match sent {
         Some(Ok(Sent::Made(generated))) => return to_client(&request.allowed(&generated)),
         Some(Ok(Sent::Before(_))) | None => (StatusCode::CONFLICT, Messages::default(), true),

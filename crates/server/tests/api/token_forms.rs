@@ -15,6 +15,7 @@ on_both_databases!(
     a_form_makes_one_token_however_often_it_is_sent,
     two_forms_at_the_same_moment_make_one_token,
     a_rotation_makes_one_successor,
+    nul_in_any_field_reaches_no_database,
 );
 
 const GENERATE: &str = "/settings/tokens/generate";
@@ -106,6 +107,47 @@ async fn two_forms_at_the_same_moment_make_one_token(server: TestServer) {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 409, 409, 409]);
     assert!(answers.iter().filter(|answer| answer.status == 409).all(shows_none));
+}
+
+async fn nul_in_any_field_reaches_no_database(server: TestServer) {
+    let ada = server.person("Ada", Role::Admin).await;
+    let browser = server.browser(&ada).await;
+    server.service_user("Robot", Role::Member).await;
+    let good = [
+        ("form", "f-1"),
+        ("name", "new"),
+        ("kind", "service"),
+        ("user_id", "robot"),
+        ("searched", "robot"),
+        ("listed", "robot@service"),
+        ("expires_in_days", "30"),
+    ];
+    let before = head(&server).await;
+    for (field, nul, status) in [
+        ("name", "a\0b", 422),
+        ("name", "\0", 422),
+        ("user_id", "a\0b", 422),
+        ("user_id", "robot\0", 422),
+        ("listed", "robot@service\0", 422),
+        ("expires_in_days", "30\0", 422),
+        // What no page of ours sends.
+        ("form", "f-1\0", 400),
+        ("kind", "service\0", 400),
+    ] {
+        let fields = good.map(|(name, value)| (name, if name == field { nul } else { value }));
+        browser.post_form(GENERATE, &fields).await.expect(status);
+    }
+    browser.get(&format!("{GENERATE}?kind=service&user_id=a%00b")).await.expect(422);
+    let rotate = format!("/settings/tokens/{}/rotate", ada.token_id);
+    for field in ["name", "expires_in_days"] {
+        let fields = [("form", "f-1"), ("name", "new"), ("expires_in_days", "30")];
+        let fields = fields.map(|(name, value)| (name, if name == field { "a\0b" } else { value }));
+        browser.post_form(&rotate, &fields).await.expect(422);
+    }
+    assert_eq!(head(&server).await, before);
+    // The table is right about what is good, and only compared is what was searched for.
+    let fields = good.map(|(name, value)| (name, if name == "searched" { "robot\0" } else { value }));
+    drop(shown(&browser.post_form(GENERATE, &fields).await));
 }
 
 #[tokio::test]

@@ -42,7 +42,8 @@ async fn each_link_lets_its_person_in_by_way_of_a_password() {
         let origin = link.split_once("/invite/").unwrap().0;
         let opened = browser.get(link).send().await.unwrap();
         assert_eq!(opened.status(), 200);
-        let chosen = browser.post(link).header("origin", origin).form(&[("password", "correct horse battery")]);
+        let chosen =
+            browser.post(link).header("origin", origin).form(&[("password", "correct horse battery")]);
         let chosen = chosen.send().await.unwrap();
         assert_eq!(chosen.status(), 303);
         let cookie = chosen.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();
