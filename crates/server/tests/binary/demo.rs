@@ -32,13 +32,12 @@ async fn each_link_lets_its_person_in_by_way_of_a_password() {
     let folder = installation.file("").display().to_string();
     let mut demo = installation.command(&["demo"]);
     let mut demo = demo.env("TMPDIR", folder).stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let told: Vec<String> = lines.take_while(|line| !line.starts_with("Still serving")).collect();
-    let links: Vec<&str> = told.iter().filter_map(|line| line.split_whitespace().last()).collect();
-    let links = links.into_iter().filter(|word| word.contains("/invite/"));
+    let output = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let told: Vec<String> = output.take_while(|line| !line.starts_with("Still serving")).collect();
     let browser = http().build().unwrap();
     let mut seen = Vec::new();
-    for link in links {
+    for line in told.iter().filter(|line| line.contains("/invite/")) {
+        let link = line.split_whitespace().last().unwrap();
         let origin = link.split_once("/invite/").unwrap().0;
         let opened = browser.get(link).send().await.unwrap();
         assert_eq!(opened.status(), 200);
@@ -49,7 +48,6 @@ async fn each_link_lets_its_person_in_by_way_of_a_password() {
         let cookie = chosen.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();
         let page = browser.get(format!("{origin}/settings/tokens")).header("cookie", cookie).send().await;
         let page = page.unwrap().text().await.unwrap();
-        let line = told.iter().find(|line| line.ends_with(link)).unwrap();
         let person = line.split("  ").map(str::trim).filter(|part| !part.is_empty());
         seen.push(person.take(2).map(str::to_owned).collect::<Vec<_>>().join(", "));
         assert!(page.contains(&format!("Your account: {}", seen.last().unwrap())), "{seen:?}");
