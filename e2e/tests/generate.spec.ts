@@ -98,6 +98,27 @@ withAndWithoutScripts(() => {
 	});
 });
 
+test("a double click makes one token", async ({ page, server, signedInAs }) => {
+	await signedInAs("Member");
+	await openDialog(page);
+	const dialog = page.getByRole("dialog", { name: "Generate token" });
+	await dialog.getByLabel("Name", { exact: true }).fill("laptop");
+	let sent = 0;
+	page.on("request", (request) => (sent += request.method() === "POST" ? 1 : 0));
+	await dialog.getByRole("button", { name: "Generate token" }).dblclick();
+	const token = await shown(page);
+	expect(sent).toBe(1);
+	expect(await namesBeside(server, token)).toEqual(["laptop"]);
+});
+
+test("as many emoji can be typed as a name may have", async ({ page, server, signedInAs }) => {
+	await signedInAs("Member");
+	await openDialog(page);
+	await page.keyboard.insertText("🚀".repeat(255));
+	await page.getByRole("button", { name: "Generate token" }).click();
+	expect(await namesBeside(server, await shown(page))).toEqual(["🚀".repeat(255)]);
+});
+
 test.describe("what is shown once", () => {
 	test.beforeEach(async ({ context, page, server, signedInAs }) => {
 		await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: server.origin });

@@ -12,16 +12,19 @@ interface CommandLine {
 	told: URLSearchParams[];
 }
 
-const test = base.extend<{ commandLine: CommandLine }>({
-	commandLine: async ({ watched }, use) => {
+const test = base.extend<{ host: string; commandLine: CommandLine }>({
+	/** Where the command line listens. */
+	host: ["127.0.0.1", { option: true }],
+	commandLine: async ({ host, watched }, use) => {
 		const told: URLSearchParams[] = [];
 		const listener = createServer((request, response) => {
 			const url = new URL(request.url ?? "", "http://127.0.0.1");
 			if (url.pathname === "/callback") told.push(url.searchParams);
 			response.setHeader("content-type", "text/html").end("<!doctype html><title>done</title><p>You can close this.");
-		}).listen(0, "127.0.0.1");
+		}).listen(0, host);
 		await once(listener, "listening");
-		const origin = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`;
+		const { port } = listener.address() as AddressInfo;
+		const origin = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 		watched.allowed.add(origin);
 		await use({ redirect: `${origin}/callback?kept=1`, told });
 		listener.closeAllConnections();
@@ -75,6 +78,19 @@ for (const javaScriptEnabled of [true, false]) {
 	});
 }
 
+test.describe("over IPv6", () => {
+	test.use({ host: "::1" });
+
+	test("allowed: the token lands on the command line", async ({ page, server, commandLine, signedInAs }) => {
+		await signedInAs("Member");
+		await page.goto(address(commandLine.redirect));
+		await expect(page.getByRole("main")).toContainText("http://[::1]:");
+		await page.getByRole("button", { name: "Allow" }).click();
+		await expect(page.getByText("You can close this.")).toBeVisible();
+		expect(await opens(server, commandLine.told[0].get("token")!)).toBe(true);
+	});
+});
+
 for (const redirect of [
 	"https://127.0.0.1:53682/callback",
 	"http://127.0.0.1/callback",
@@ -105,4 +121,18 @@ test("the page looks right, whatever the host is called", async ({ page, command
 	await looksRight(page, "hand-over-hostile");
 	await page.goto(address("http://evil.example:1/"));
 	await looksRight(page, "hand-over-refused");
+});
+
+test("a page that was answered already asks again, and looks right", async ({ page, commandLine, signedInAs }) => {
+	await signedInAs("Member", "Mia Member");
+	await page.goto(address(commandLine.redirect));
+	const number = page.locator("input[name=form]");
+	const answered = await number.inputValue();
+	await page.getByRole("button", { name: "Allow" }).click();
+	await expect(page.getByText("You can close this.")).toBeVisible();
+	await page.goto(address(commandLine.redirect));
+	await number.evaluate((input, value) => ((input as HTMLInputElement).value = value), answered);
+	await page.getByRole("button", { name: "Allow" }).click();
+	await expect(page.getByText(/This was answered already/)).toBeVisible();
+	await looksRight(page, "hand-over-answered");
 });

@@ -1,4 +1,5 @@
 import type { Locator, Page } from "@playwright/test";
+import { looksRight } from "../support/looks.ts";
 import { PASSWORD } from "../support/server.ts";
 import { expect, test, toast, withAndWithoutScripts } from "../support/test.ts";
 import { done, opens, row, shown } from "../support/tokens.ts";
@@ -62,6 +63,7 @@ withAndWithoutScripts(() => {
 		await dialog.getByText("30 days", { exact: true }).click();
 		await dialog.getByRole("button", { name: "Generate token" }).click();
 		const token = await shown(page);
+		if (suffix === "with scripts") await looksRight(page, "service-user-made");
 		const me = await server.api<Record<string, unknown>>("GET", "/api/users/me", undefined, token);
 		expect(me).toMatchObject({ user_id: id, role: "Manager", purpose: "Deploys at night", owner: "Platform team" });
 		await done(page);

@@ -41,6 +41,21 @@ withAndWithoutScripts(() => {
 		await expect(toast(page)).toHaveCount(0);
 	});
 
+	test("all of one's own are revoked at once", async ({ page, server, signedInAs }) => {
+		await signedInAs("Member");
+		const tokens = [await generated(page, "laptop"), await generated(page, "phone")];
+		await page.getByRole("link", { name: "Revoke all" }).click();
+		await expect(asking(page, "Revoke all")).toContainText("2 tokens stop working at once");
+		await asking(page, "Revoke all").getByRole("link", { name: "Cancel" }).click();
+		expect(await Promise.all(tokens.map((token) => opens(server, token)))).toEqual([true, true]);
+		await page.getByRole("link", { name: "Revoke all" }).click();
+		await asking(page, "Revoke all").getByRole("button", { name: "Revoke all" }).click();
+		await expect(toast(page)).toContainText("revoked");
+		for (const name of ["laptop", "phone"]) await expect(row(page, name)).toContainText("Revoked");
+		await expect(page.getByRole("link", { name: "Revoke all" })).toHaveCount(0);
+		expect(await Promise.all(tokens.map((token) => opens(server, token)))).toEqual([false, false]);
+	});
+
 	test("a toast takes a revocation back", async ({ page, server, signedInAs }) => {
 		await signedInAs("Member");
 		const token = await generated(page, "laptop");
@@ -84,10 +99,12 @@ withAndWithoutScripts(() => {
 		await name.fill("laptop 2");
 		await dialog.getByRole("button", { name: "Rotate token" }).click();
 		const successor = await shown(page);
-		expect([await opens(server, old), await opens(server, successor)]).toEqual([true, true]);
 		await done(page);
 		await page.goto("/settings/tokens");
 		await expect(row(page, "laptop 2")).toContainText("Succeeds laptop");
+		await expect(row(page, "laptop")).toContainText("The new token hasn’t been used yet");
+		expect([await opens(server, old), await opens(server, successor)]).toEqual([true, true]);
+		await page.reload();
 		await expect(row(page, "laptop")).toContainText("Old one still in use");
 		await revoke(page, "laptop");
 		expect([await opens(server, old), await opens(server, successor)]).toEqual([false, true]);

@@ -3,17 +3,21 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::id::SessionId;
 use crate::random::{NoRandomness, Random};
 use crate::session::SessionSecret;
 
 /// HMAC-SHA256 (RFC 2104), keyed once and cloned for each use.
 pub(crate) type HmacSha256 = Hmac<Sha256>;
+
+/// How long the random part of a question's number is, in characters.
+const QUESTION_START: usize = 16;
 
 /// The secret everything hangs on: 32 bytes. `Debug` prints nothing of it; wiped when dropped.
 #[derive(Clone)]
@@ -37,6 +41,8 @@ pub enum Purpose<'a> {
     OneTimeCode,
     /// Hashes the secrets of sessions for storage.
     Session,
+    /// Binds a question to the session it was asked in.
+    Question,
     /// Proves that a store belongs to this master key.
     Check,
 }
@@ -73,6 +79,7 @@ impl MasterKey {
             Purpose::Assertion => ("assertion", ""),
             Purpose::OneTimeCode => ("one-time code", ""),
             Purpose::Session => ("session", ""),
+            Purpose::Question => ("question", ""),
             Purpose::Check => ("check", ""),
         };
         let mut key = Zeroizing::new([0; 32]);
@@ -105,6 +112,26 @@ impl MasterKey {
     pub fn session_hash(&self, secret: &SessionSecret) -> [u8; 32] {
         self.hmac(Purpose::Session).chain_update(secret.expose().as_bytes()).finalize().into_bytes().into()
     }
+
+    /// A number for a question that somebody is asked: at random, and bound to their session and to what is
+    /// asked. 59 characters of base64url.
+    pub fn question(&self, random: &Random, session: SessionId, asked: &str) -> Result<String, NoRandomness> {
+        let start = random.text::<12>()?;
+        let seal = self.question_seal(&start, session, asked).finalize().into_bytes();
+        Ok(start + &BASE64_URL_SAFE_NO_PAD.encode(seal))
+    }
+
+    /// Whether a number was given to this very question in this session.
+    pub fn is_question(&self, number: &str, session: SessionId, asked: &str) -> bool {
+        let Some((start, seal)) = number.split_at_checked(QUESTION_START) else { return false };
+        let seal = BASE64_URL_SAFE_NO_PAD.decode(seal);
+        seal.is_ok_and(|seal| self.question_seal(start, session, asked).verify_slice(&seal).is_ok())
+    }
+
+    fn question_seal(&self, start: &str, session: SessionId, asked: &str) -> HmacSha256 {
+        let bound = format!("{start}{session}\0{asked}");
+        self.hmac(Purpose::Question).chain_update(bound.as_bytes())
+    }
 }
 
 impl fmt::Debug for MasterKey {
@@ -133,6 +160,23 @@ mod tests {
     }
 
     #[test]
+    fn a_question_is_answered_in_its_session_and_as_it_was_asked() {
+        let random = Random::seeded(1);
+        let key = MasterKey::generate(&random).unwrap();
+        let number = key.question(&random, SessionId(1), "this").unwrap();
+        assert_eq!(number.len(), 59);
+        assert_ne!(number, key.question(&random, SessionId(1), "this").unwrap());
+        assert!(key.is_question(&number, SessionId(1), "this"));
+        assert!(!key.is_question(&number, SessionId(2), "this"));
+        assert!(!key.is_question(&number, SessionId(1), "that"));
+        assert!(!MasterKey::generate(&random).unwrap().is_question(&number, SessionId(1), "this"));
+        let other = format!("x{}", &number[1..]);
+        for guessed in ["", "guessed", "sixteen letters", "not in ASCII äöü", &number[..58], &other] {
+            assert!(!key.is_question(guessed, SessionId(1), "this"), "{guessed}");
+        }
+    }
+
+    #[test]
     fn every_purpose_has_its_own_key() {
         let key = MasterKey::generate(&Random::seeded(1)).unwrap();
         let purposes = [
@@ -143,6 +187,7 @@ mod tests {
             Purpose::Assertion,
             Purpose::OneTimeCode,
             Purpose::Session,
+            Purpose::Question,
             Purpose::Check,
         ];
         let keys: std::collections::HashSet<_> = purposes.iter().map(|p| *key.derive(*p)).collect();

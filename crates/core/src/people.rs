@@ -135,6 +135,14 @@ impl fmt::Display for Name {
     }
 }
 
+/// Whether a character can't be seen, or turns the direction of the text around it: with it a name looks like
+/// another one. Names may have them, since some scripts need them.
+pub const fn is_invisible(letter: char) -> bool {
+    matches!(letter,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// Text without limits on its form (a purpose, an owner, a description): trimmed, NFC, at most
 /// `limit` characters, no control characters but tab and line breaks. Empty means absent.
 pub fn free_text(text: &str, limit: usize) -> Result<Option<String>, Invalid> {

@@ -13,7 +13,6 @@ use tokenhouse_core::verdict::{self, Accepted, Reason, Refused, Scope};
 use tokenhouse_store::tokens::Entry;
 use tokenhouse_store::{Claim, Store, Writer, sessions, tokens, users};
 
-use crate::auth::consent::Questions;
 use crate::auth::guard::{Call, Credential};
 use crate::auth::password::Passwords;
 use crate::config::Config;
@@ -36,7 +35,7 @@ pub struct App {
     pub random: Random,
     /// Numbers requests.
     pub request_ids: Random,
-    /// The master key, for one-time codes and sessions.
+    /// The master key, for one-time codes, sessions and questions.
     pub master: MasterKey,
     /// Makes and recognizes tokens.
     pub codec: Codec,
@@ -50,8 +49,6 @@ pub struct App {
     pub limits: Limits,
     /// What became of the last verification of the audit trail.
     pub verification: Verification,
-    /// Questions that wait for a person's answer.
-    pub questions: Questions,
     /// Hashes passwords, a few at a time.
     pub passwords: Passwords,
     /// What is counted.
@@ -106,7 +103,6 @@ impl App {
             assertion: Assertion::new(&master, &config),
             limits: Limits::new(config.limits),
             verification: Verification::default(),
-            questions: Questions::default(),
             passwords: Passwords::new(metrics.passwords()),
             rules: config.gateway.rules(),
             proxy: proxy.transpose()?,

@@ -3,8 +3,10 @@
 use sqlx::{FromRow as _, Row as _};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::TokenId;
+use tokenhouse_core::token::Status;
 
 use crate::sql::Statement;
+use crate::token_lists::is_in;
 use crate::tokens::{SELECT_EVEN_DELETED, Token};
 use crate::{Connection, Error};
 
@@ -35,8 +37,8 @@ pub async fn descendants(c: &mut Connection, id: TokenId, limit: i64) -> Result<
 /// revoked, deleted nor expired at `now`.
 pub async fn count_descendants(c: &mut Connection, id: TokenId, now: Timestamp) -> Result<(i64, i64), Error> {
     let mut statement = Statement::new("SELECT count(*), CAST(coalesce(sum(CASE WHEN ");
-    statement.text("deleted_at IS NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ");
-    statement.value(now.micros()).text(") THEN 1 ELSE 0 END), 0) AS BIGINT) FROM tokens WHERE id IN ");
+    is_in(statement.text("t.deleted_at IS NULL AND "), Status::Active, now);
+    statement.text(" THEN 1 ELSE 0 END), 0) AS BIGINT) FROM tokens t WHERE t.id IN ");
     line(&mut statement, id);
     let row = statement.query().fetch_one(c).await?;
     Ok((row.try_get(0)?, row.try_get(1)?))

@@ -128,8 +128,8 @@ impl TokenFilter {
     }
 }
 
-/// Adds that the token is in this state, as [`Status::at`] has it.
-fn is_in(statement: &mut Statement, status: Status, now: Timestamp) {
+/// Adds that the token `t` is in this state, as [`Status::at`] has it.
+pub(crate) fn is_in(statement: &mut Statement, status: Status, now: Timestamp) {
     statement.text(match status {
         Status::Expired => "t.expires_at <= ",
         Status::Revoked => "t.revoked_at IS NOT NULL AND (t.expires_at IS NULL OR t.expires_at > ",

@@ -99,6 +99,17 @@ impl Call {
         }
     }
 
+    /// Whether the caller has this permission.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if not.
+    pub fn needs(&self, permission: Permission) -> Result<(), Error> {
+        if self.caller.has(permission) {
+            return Ok(());
+        }
+        Err(Error::Forbidden(format!("this needs the role {}", permission.least_role())))
+    }
+
     /// The session the call was made in.
     pub const fn session(&self) -> Option<SessionId> {
         match self.credential {
@@ -266,20 +277,13 @@ macro_rules! guard {
 
             async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
                 let $whoever(call) = $whoever::from_request_parts(parts, app).await?;
-                $crate::auth::guard::permit(call, Permission::$permission).map(Self)
+                call.needs(Permission::$permission)?;
+                Ok(Self(call))
             }
         }
     };
 }
 pub(super) use guard;
-
-/// The call, if its caller has the permission.
-pub(super) fn permit(call: Call, permission: Permission) -> Result<Call, Error> {
-    if call.caller.has(permission) {
-        return Ok(call);
-    }
-    Err(Error::Forbidden(format!("this needs the role {}", permission.least_role())))
-}
 
 /// Whoever may use the SCIM endpoints: a SCIM token, or an ordinary token of an Admin.
 #[derive(Clone, Debug)]
@@ -292,10 +296,12 @@ impl FromRequestParts<Arc<App>> for Provisions {
         let (accepted, origin) = authenticate(parts, app, Checkpoint::Scim)?;
         let Accepted { token, owner } = accepted;
         let call = Call::of(owner, Credential::Scim(token.id), origin);
-        if token.scim_only { Ok(Self(call)) } else { permit(call, Permission::Provision).map(Self) }
+        if !token.scim_only {
+            call.needs(Permission::Provision)?;
+        }
+        Ok(Self(call))
     }
 }
-
 guard!(
     Anyone,
     /// Whoever may see users and teams.

@@ -2,7 +2,6 @@
 
 pub mod address;
 pub mod bearer;
-pub mod consent;
 pub mod guard;
 pub mod origin;
 pub mod password;

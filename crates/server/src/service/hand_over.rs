@@ -1,9 +1,11 @@
 //! Handing a token to a command line that asks for one by way of the browser.
 
 use http::Uri;
-use tokenhouse_core::people::Name;
-use tokenhouse_store::tokens as stored;
+use tokenhouse_core::people::{Name, is_invisible};
+use tokenhouse_store::Connection;
+use tokenhouse_store::tokens::name_taken;
 
+use super::tokens::forms::{self, Begun, Sent};
 use super::tokens::{self, Generated, Wanted};
 use crate::app::App;
 use crate::auth::guard::Call;
@@ -21,9 +23,6 @@ const STATE_LIMIT: usize = 1_000;
 
 /// The most characters of a host's name.
 const HOST_LIMIT: usize = 253;
-
-/// How often another name is looked for, where somebody else takes it at the same moment.
-const ATTEMPTS: usize = 5;
 
 /// Where a command line listens for its token: an address on the person's own machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -107,7 +106,7 @@ impl Request {
         if host.as_str().chars().count() > HOST_LIMIT {
             return Err(refused(&format!("must have at most {HOST_LIMIT} characters")));
         }
-        if host.as_str().chars().any(deceives) {
+        if host.as_str().chars().any(is_invisible) {
             return Err(refused("must not contain characters that are invisible or turn the text around"));
         }
         Ok(Self { callback, state, host })
@@ -131,39 +130,47 @@ impl Request {
     }
 }
 
-/// Whether a character makes a name look like another one.
-const fn deceives(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+/// A number for the form that asks: it is good for this request, in this session, and for one token.
+pub fn number(app: &App, call: &Call, asked: &str) -> Result<String, Error> {
+    let session = call.session().ok_or(Error::SignedOut)?;
+    Ok(app.master.question(&app.random, session, asked)?)
 }
 
-/// The name that the token for this computer gets: the computer's, with a number where that is taken.
+/// Whether a form of this number asked for this, in this session.
+pub fn was_asked(app: &App, call: &Call, asked: &str, form: &str) -> bool {
+    call.session().is_some_and(|session| app.master.is_question(form, session, asked))
+}
+
+/// The name that the token for this computer gets, unless another token takes it meanwhile.
 pub async fn token_name(app: &App, call: &Call, host: &Name) -> Result<Name, Error> {
-    let mut reader = app.store.read().await?;
+    free_name(&mut *app.store.read().await?, call, host).await
+}
+
+async fn free_name(connection: &mut Connection, call: &Call, host: &Name) -> Result<Name, Error> {
     let (mut name, mut number) = (host.clone(), 2);
-    while stored::name_taken(&mut reader, call.caller.id, &name).await? {
+    while name_taken(connection, call.caller.id, &name).await? {
         name = host.with_suffix(&format!(" ({number})"));
         number += 1;
     }
     Ok(name)
 }
 
-/// Makes the token that was asked for.
+/// Makes the token that was asked for by a form of this number.
 pub async fn allow(
     app: &App,
     call: &Call,
     host: &Name,
     expires_in_days: Option<i64>,
-) -> Result<Generated, Error> {
-    let mut attempt = 1;
-    loop {
-        let name = token_name(app, call, host).await?;
-        let wanted =
-            Wanted { name: name.as_str(), expires_in_days, scim_endpoints_only: false, user_id: None };
-        match tokens::generate(app, call, wanted).await {
-            Err(Error::Exists(_)) if attempt < ATTEMPTS => attempt += 1,
-            made => return made,
-        }
-    }
+    form: &str,
+) -> Result<Sent, Error> {
+    let mut writer = match forms::begin(app, call, form).await? {
+        Begun::Now(writer) => writer,
+        Begun::Before(token) => return Ok(Sent::Before(token)),
+    };
+    let name = free_name(&mut writer, call, host).await?;
+    let wanted = Wanted { name: name.as_str(), expires_in_days, scim_endpoints_only: false, user_id: None };
+    tokens::may_generate(call, &wanted)?;
+    tokens::generate_in(app, call, writer, wanted, Some(form)).await.map(Sent::Made)
 }
 
 #[cfg(test)]

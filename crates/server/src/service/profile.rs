@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::people::UserType;
-use tokenhouse_core::policy::{Access, Permission};
+use tokenhouse_core::policy::Permission;
 use tokenhouse_store::audit::{self, AuditFilter, StoredRecord};
 use tokenhouse_store::users::User;
 use tokenhouse_store::{Page, sessions, token_lists};
@@ -29,15 +29,9 @@ pub struct Consequences {
     pub refusal: Option<String>,
 }
 
-fn needs(call: &Call, permission: Permission) -> Result<(), Error> {
-    let access = if call.caller.has(permission) { Access::Granted } else { Access::Forbidden };
-    let forbidden = format!("this needs the role {}", permission.least_role());
-    require(access, &forbidden, &forbidden)
-}
-
 /// What stops or comes back with an account. Of a person's tokens no more is told than how many there are.
 pub async fn consequences(app: &App, call: &Call, id: UserId) -> Result<Consequences, Error> {
-    needs(call, Permission::ManagePeople)?;
+    call.needs(Permission::ManagePeople)?;
     let mut reader = app.store.read().await?;
     let user = existing(&mut reader, id).await?;
     let now = app.clock.now();
@@ -62,7 +56,7 @@ pub async fn revocation(app: &App, call: &Call, id: UserId) -> Result<Consequenc
 
 /// How many tokens of the service users among these are active.
 pub async fn active_tokens(app: &App, call: &Call, users: &[User]) -> Result<HashMap<UserId, i64>, Error> {
-    needs(call, Permission::ManageServiceTokens)?;
+    call.needs(Permission::ManageServiceTokens)?;
     let service = users.iter().filter(|user| user.user_type == UserType::Service);
     let ids: Vec<UserId> = service.map(|user| user.id).collect();
     Ok(token_lists::active(&mut *app.store.read().await?, &ids, app.clock.now()).await?)
@@ -70,7 +64,7 @@ pub async fn active_tokens(app: &App, call: &Call, users: &[User]) -> Result<Has
 
 /// What an account did last, newest first, at most so many records, and how many there are.
 pub async fn activity(app: &App, call: &Call, id: UserId, limit: i64) -> Result<Page<StoredRecord>, Error> {
-    needs(call, Permission::Audit)?;
+    call.needs(Permission::Audit)?;
     let filter = AuditFilter { user: Some(id), ..AuditFilter::default() };
     Ok(audit::page(&mut *app.store.read().await?, &filter, limit, 0).await?)
 }

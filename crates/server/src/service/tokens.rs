@@ -52,7 +52,7 @@ pub async fn generate(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<Gene
 }
 
 /// The same in a transaction that has begun, with the number of the form that asks for it.
-async fn generate_in(
+pub(super) async fn generate_in(
     app: &App,
     call: &Call,
     mut writer: Writer,
@@ -82,13 +82,15 @@ pub struct FirstToken<'a> {
     pub scim_endpoints_only: bool,
 }
 
-/// Makes the first token of an account that was made in the same transaction.
+/// Makes the first token of an account that was made in the same transaction, with the number of the form
+/// that asks for both.
 pub(super) async fn generate_first(
     app: &App,
     call: &Call,
     writer: &mut Writer,
     owner: users::User,
     wanted: FirstToken<'_>,
+    form: Option<&str>,
 ) -> Result<Generated, Error> {
     may_provision(call, wanted.scim_endpoints_only)?;
     let mut fields = Fields::default();
@@ -99,7 +101,7 @@ pub(super) async fn generate_first(
         return Err(Error::internal("a field was wrong, but not noted"));
     };
     let scim_only = wanted.scim_endpoints_only;
-    insert(app, call, writer, Plan { owner, name, lifetime, scim_only, rotates: None, form: None }).await
+    insert(app, call, writer, Plan { owner, name, lifetime, scim_only, rotates: None, form }).await
 }
 
 /// How long new tokens may live.
@@ -107,7 +109,8 @@ pub fn policy(app: &App) -> LifetimePolicy {
     app.config.policy.into()
 }
 
-fn may_generate(call: &Call, wanted: &Wanted<'_>) -> Result<(), Error> {
+/// Whether the caller may make such a token.
+pub(super) fn may_generate(call: &Call, wanted: &Wanted<'_>) -> Result<(), Error> {
     let caller = call.caller;
     if wanted.user_id.is_some() && !caller.has(Permission::ManageServiceTokens) {
         return Err(Error::Forbidden("only Admins make service tokens".into()));

@@ -5,7 +5,7 @@ mod deactivation;
 use tokenhouse_core::audit::Action;
 use tokenhouse_core::id::{TeamId, UserId};
 use tokenhouse_core::people::{self, Invalid, Name, Role, UserType};
-use tokenhouse_core::policy::{Access, Permission};
+use tokenhouse_core::policy::Permission;
 use tokenhouse_store::users::{self, NewUser, User, UserFilter, UserUpdate};
 use tokenhouse_store::{Connection, Page, Writer, invitations, teams};
 
@@ -68,9 +68,22 @@ pub async fn create_with_token(
     wanted: Wanted<'_>,
     token: FirstToken<'_>,
 ) -> Result<(Created, Generated), Error> {
-    let mut writer = app.begin(call).await?;
+    let writer = app.begin(call).await?;
+    create_with_token_in(app, call, writer, wanted, token, None).await
+}
+
+/// The same in a transaction that has begun, with the number of the form that asks for it.
+pub(super) async fn create_with_token_in(
+    app: &App,
+    call: &Call,
+    mut writer: Writer,
+    wanted: Wanted<'_>,
+    token: FirstToken<'_>,
+    form: Option<&str>,
+) -> Result<(Created, Generated), Error> {
     let created = insert_and_invite(app, call, &mut writer, wanted).await?;
-    let generated = tokens::generate_first(app, call, &mut writer, created.user.clone(), token).await?;
+    let owner = created.user.clone();
+    let generated = tokens::generate_first(app, call, &mut writer, owner, token, form).await?;
     app.commit(writer).await?;
     Ok((created, generated))
 }
@@ -240,9 +253,7 @@ pub fn may_be_invited(user: &User) -> Result<(), Error> {
 /// A new one-time link for a person to choose a password, if they lost theirs or the link. Links from
 /// before are dead. The present password works until the new link is used; then all sessions end.
 pub async fn invite_again(app: &App, call: &Call, id: UserId) -> Result<String, Error> {
-    let forbidden = "only Admins invite people";
-    let access = if call.caller.has(Permission::ManagePeople) { Access::Granted } else { Access::Forbidden };
-    require(access, forbidden, forbidden)?;
+    call.needs(Permission::ManagePeople)?;
     let mut writer = app.begin(call).await?;
     let user = existing(&mut writer, id).await?;
     may_be_invited(&user)?;

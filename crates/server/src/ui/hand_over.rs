@@ -21,6 +21,7 @@ use crate::auth::guard::Call;
 use crate::auth::session::SignedIn;
 use crate::error::Error;
 use crate::service::hand_over::{self, Request};
+use crate::service::tokens::forms::Sent;
 
 /// Where a command line sends the browser.
 const PATH: &str = "/api/cli/authorize";
@@ -43,7 +44,7 @@ impl Asked {
         Request::parse(&self.redirect_uri, self.state.clone(), &self.hostname)
     }
 
-    /// The page that asks, to come back to, and also what the answer is bound to.
+    /// The page that asks, to come back to, and also what the form of the answer is bound to.
     fn address(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("redirect_uri", &self.redirect_uri);
@@ -64,13 +65,13 @@ struct Consent {
     name: String,
     /// The address that asks.
     ip: String,
-    key: String,
+    form: String,
     lifetimes: Lifetimes,
-    /// Whether an answer came that was not to this question.
+    /// Whether an answer came that was given before, or not asked for in this session.
     stale: bool,
 }
 
-/// The page with its key, and with the right of its form to lead to the command line.
+/// The page with its number, and with the right of its form to lead to the command line.
 async fn consent(
     app: &App,
     call: &Call,
@@ -79,9 +80,7 @@ async fn consent(
     (chosen, messages, stale): (Option<&str>, Messages, bool),
 ) -> Result<Response, Error> {
     let page = visit.bare("A command line asks for a token");
-    let now = app.clock.now();
-    let session = call.session().ok_or(Error::SignedOut)?;
-    let key = app.questions.ask(&app.random, session, &asked.address(), now)?;
+    let form = hand_over::number(app, call, &asked.address())?;
     let policy = LifetimePolicy::from(app.config.policy);
     let lifetimes = match chosen {
         Some(chosen) => Lifetimes::sent(&page, policy, chosen),
@@ -90,7 +89,7 @@ async fn consent(
     let target = FormTarget::origin_of(request.callback.uri());
     let name = hand_over::token_name(app, call, &request.host).await?.to_string();
     let ip = call.ip.map(|ip| ip.to_string()).unwrap_or_default();
-    let page = Consent { page, messages, asked, name, ip, key, lifetimes, stale };
+    let page = Consent { page, messages, asked, name, ip, form, lifetimes, stale };
     Ok((target.map(Extension), Rendered(page)).into_response())
 }
 
@@ -116,7 +115,7 @@ pub struct Answer {
     redirect_uri: String,
     state: Option<String>,
     hostname: String,
-    key: String,
+    form: String,
     #[serde(default)]
     expires_in_days: String,
     decision: Decision,
@@ -135,9 +134,9 @@ pub async fn answer(
     State(app): State<Arc<App>>,
     visit: Visit,
     call: Result<SignedIn, Error>,
-    Form(form): Form<Answer>,
+    Form(answer): Form<Answer>,
 ) -> Result<Response, Error> {
-    let Answer { redirect_uri, state, hostname, key, expires_in_days: chosen, decision } = form;
+    let Answer { redirect_uri, state, hostname, form, expires_in_days: chosen, decision } = answer;
     let asked = Asked { redirect_uri, state, hostname };
     let request = asked.check()?;
     let call = match call {
@@ -145,26 +144,21 @@ pub async fn answer(
         Err(Error::SignedOut) => return Ok(unsaved(&asked.address())),
         Err(error) => return Err(error),
     };
-    let session = call.session().ok_or(Error::SignedOut)?;
-    if !app.questions.answer(&key, session, &asked.address(), app.clock.now()) {
-        let again = (Some(&*chosen), Messages::default(), true);
-        let page = consent(&app, &call, &visit, (asked, &request), again).await?;
-        return Ok((StatusCode::CONFLICT, page).into_response());
-    }
-    if decision == Decision::Deny {
+    let was_asked = hand_over::was_asked(&app, &call, &asked.address(), &form);
+    if was_asked && decision == Decision::Deny {
         return to_client(&request.denied());
     }
     let days = lifetimes::parse(&chosen);
-    match hand_over::allow(&app, &call, &request.host, days).await {
-        Ok(generated) => to_client(&request.allowed(&generated)),
-        Err(error) => {
-            let status = error.status();
-            let messages = Messages::of_error(error, "expires_in_days")?;
-            let again = (Some(&*chosen), messages, false);
-            let page = consent(&app, &call, &visit, (asked, &request), again).await?;
-            Ok((status, page).into_response())
-        }
-    }
+    let sent =
+        if was_asked { Some(hand_over::allow(&app, &call, &request.host, days, &form).await) } else { None };
+    let (status, messages, stale) = match sent {
+        Some(Ok(Sent::Made(generated))) => return to_client(&request.allowed(&generated)),
+        Some(Ok(Sent::Before(_))) | None => (StatusCode::CONFLICT, Messages::default(), true),
+        Some(Err(error)) => (error.status(), Messages::of_error(error, "expires_in_days")?, false),
+    };
+    let again = (Some(&*chosen), messages, stale);
+    let page = consent(&app, &call, &visit, (asked, &request), again).await?;
+    Ok((status, page).into_response())
 }
 
 /// On to the command line. The address may hold a token, so nothing prints it.

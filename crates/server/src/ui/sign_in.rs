@@ -49,7 +49,7 @@ pub async fn log_in_page(
     call: Result<SignedIn, Error>,
     Query(errand): Query<Errand>,
 ) -> Response {
-    let next = errand.next.filter(|next| is_local(next));
+    let next = errand.next.filter(|next| local(next).is_some());
     if call.is_ok() {
         return Redirect::to(next.as_deref().unwrap_or(HOME)).into_response();
     }
@@ -78,7 +78,7 @@ pub async fn log_in(
     Form(form): Form<LogInForm>,
 ) -> Result<Response, Error> {
     let LogInForm { user_name, password, next } = form;
-    let next = next.filter(|next| is_local(next));
+    let next = next.filter(|next| local(next).is_some());
     match sessions::log_in(&app, browser, &user_name, password).await {
         Ok(secret) => signed_in(&app, &secret, next.as_deref().unwrap_or(HOME)),
         Err(error) => {
@@ -109,11 +109,12 @@ fn to_log_in(errand: &[(&str, &str)]) -> Response {
     }
 }
 
-/// Whether a browser takes this for a page of this server: anything else could be a trap.
-pub(super) fn is_local(next: &str) -> bool {
-    next.starts_with('/')
-        && !next.starts_with("//")
-        && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+/// The path, if a browser takes it for a page of this server: anything else could be a trap.
+pub(super) fn local(path: &str) -> Option<&str> {
+    let is_local = path.starts_with('/')
+        && !path.starts_with("//")
+        && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    is_local.then_some(path)
 }
 
 /// To a page, with the cookie of a session that has just begun.
@@ -147,7 +148,7 @@ mod tests {
     #[test]
     fn only_pages_of_this_server_are_gone_back_to() {
         for ours in ["/", "/settings/tokens?state=active&q=a%20b", "/settings/tokens/7#lineage", "/a//b"] {
-            assert!(is_local(ours), "{ours}");
+            assert_eq!(local(ours), Some(ours));
         }
         for other in [
             "",
@@ -159,7 +160,7 @@ mod tests {
             "/ä",
             "https://evil.example",
         ] {
-            assert!(!is_local(other), "{other}");
+            assert_eq!(local(other), None);
         }
     }
 }

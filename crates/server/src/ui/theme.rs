@@ -8,7 +8,7 @@ use http::header;
 use serde::Deserialize;
 
 use super::cookies;
-use super::sign_in::{HOME, is_local};
+use super::sign_in::{HOME, local};
 use crate::api::body::Form;
 use crate::app::App;
 use crate::error::Error;
@@ -78,11 +78,7 @@ pub struct Choice {
 /// `POST /settings/theme`
 pub async fn choose(State(app): State<Arc<App>>, Form(choice): Form<Choice>) -> Result<Response, Error> {
     let seconds = if choice.theme == Theme::System { 0 } else { ONE_YEAR };
+    let back = local(&choice.back).unwrap_or(HOME);
     let cookie = cookies::set(&app, Theme::COOKIE, choice.theme.as_str(), seconds);
-    Ok(([(header::SET_COOKIE, cookie)], Redirect::to(local(&choice.back))).into_response())
-}
-
-/// The path, or the front door instead of anything that could lead to another site.
-pub(super) fn local(path: &str) -> &str {
-    if is_local(path) { path } else { HOME }
+    Ok(([(header::SET_COOKIE, cookie)], Redirect::to(back)).into_response())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tokenhouse_core::people::UserType;
+use tokenhouse_core::people::{UserType, is_invisible};
 use tokenhouse_core::token::Plaintext;
 
 use super::moment::Moment;
@@ -76,11 +76,7 @@ fn file_name(name: &str) -> String {
 }
 
 fn is_harmless(letter: char) -> bool {
-    // Marks that turn the direction of text round, or can't be seen.
-    let hides = matches!(letter,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-    !letter.is_control() && !hides && !"/\\<>:\"|?*'`;&$".contains(letter)
+    !letter.is_control() && !is_invisible(letter) && !"/\\<>:\"|?*'`;&$".contains(letter)
 }
 
 #[cfg(test)]

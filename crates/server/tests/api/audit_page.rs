@@ -7,7 +7,7 @@ use tokenhouse_core::people::Role;
 use tokenhouse_testkit::client::Client;
 use tokenhouse_testkit::server::TestServer;
 
-use super::{generate, head, set_revoked};
+use super::{generate, head, set_revoked, tamper};
 
 on_both_databases!(the_audit_page_shows_what_happened, the_filters_of_the_page_are_those_of_the_api);
 
@@ -121,6 +121,26 @@ async fn the_chain_is_verified_at_the_start_and_when_asked() {
     let verified = browser.post_form("/settings/audit/verify", &[]).await;
     assert_eq!(verified.expect(303).header("location"), Some("/settings/audit"));
     unbroken(head(&server).await).await;
+}
+
+#[tokio::test]
+async fn a_trail_that_was_altered_is_told_with_the_record() {
+    for (altered, told) in [
+        ("UPDATE changes SET entity_name = 'Eve' WHERE seq = 2", "record 2 was changed"),
+        ("DELETE FROM changes WHERE seq = 1", "record 1 is missing"),
+    ] {
+        let server = TestServer::start().await;
+        let ada = server.person("Ada", Role::Admin).await;
+        let browser = server.browser(&ada).await;
+        tamper(&server, altered.to_owned()).await;
+        browser.post_form("/settings/audit/verify", &[]).await.expect(303);
+        let page = browser.get("/settings/audit").await;
+        let text = page.expect(200).text();
+        let (_, note) = text.split_once("<div class=\"note red\">").unwrap_or_else(|| panic!("{page}"));
+        let (note, _) = note.split_once("</div>").unwrap();
+        assert!(note.contains(&format!("<b>The chain is broken: {told}.</b>")), "{note}");
+        assert!(!text.contains("unbroken"), "{page}");
+    }
 }
 
 #[tokio::test]

@@ -5,10 +5,15 @@ use tokenhouse_core::people::Role;
 use tokenhouse_testkit::client::{Answer, Client};
 use tokenhouse_testkit::server::{Account, Bearer, PASSWORD, TestServer};
 
-use super::sign_in::actions_since;
+use super::sign_in::{actions_since, log_in};
+use super::token_forms::{number, shows_none};
 use super::{head, is_accepted};
 
-on_both_databases!(whoever_allows_it_hands_a_token_over, one_answer_makes_one_token);
+on_both_databases!(
+    whoever_allows_it_hands_a_token_over,
+    one_answer_makes_one_token,
+    two_answers_at_the_same_moment_make_one_token,
+);
 
 const CALLBACK: &str = "http://127.0.0.1:53682/callback?from=cli";
 const HOST: &str = "mara-thinkpad.fritz.box";
@@ -19,19 +24,12 @@ fn address(callback: &str, state: &str, host: &str) -> String {
     format!("/api/cli/authorize?{}", query.finish())
 }
 
-/// The key in the form of a page.
-fn key(page: &Answer) -> String {
-    let text = page.text();
-    let key = text.split_once("name=\"key\" value=\"").and_then(|(_, rest)| rest.split_once('"'));
-    key.unwrap_or_else(|| panic!("no key: {page}")).0.to_owned()
-}
-
-async fn answer(browser: &Client, key: &str, days: &str, decision: &str) -> Answer {
+async fn answer(browser: &Client, form: &str, days: &str, decision: &str) -> Answer {
     let fields = [
         ("redirect_uri", CALLBACK),
         ("state", "a&b c"),
         ("hostname", HOST),
-        ("key", key),
+        ("form", form),
         ("expires_in_days", days),
         ("decision", decision),
     ];
@@ -39,7 +37,7 @@ async fn answer(browser: &Client, key: &str, days: &str, decision: &str) -> Answ
 }
 
 async fn open(browser: &Client) -> String {
-    key(browser.get(&address(CALLBACK, "a&b c", HOST)).await.expect(200))
+    number(browser.get(&address(CALLBACK, "a&b c", HOST)).await.expect(200))
 }
 
 /// The token in the address that an answer leads to.
@@ -67,7 +65,7 @@ async fn whoever_allows_it_hands_a_token_over(server: TestServer) {
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.ends_with("form-action 'self' http://127.0.0.1:53682"), "{policy}");
     let before = head(&server).await;
-    let made = token_in(&answer(&browser, &key(&page), "30", "allow").await);
+    let made = token_in(&answer(&browser, &number(&page), "30", "allow").await);
     assert!(is_accepted(&server, &made).await);
     assert_eq!(actions_since(&server, before).await, ["token.generated"]);
     let current = server.as_(&made).get("/api/user-tokens/current").await.expect(200).json();
@@ -76,7 +74,7 @@ async fn whoever_allows_it_hands_a_token_over(server: TestServer) {
     // The same computer again gets a token of another name.
     let page = browser.get(&address(CALLBACK, "a&b c", HOST)).await;
     assert!(page.text().contains(&format!("{HOST} (2)")), "{page}");
-    let second = token_in(&answer(&browser, &key(&page), "never", "allow").await);
+    let second = token_in(&answer(&browser, &number(&page), "never", "allow").await);
     let current = server.as_(&second).get("/api/user-tokens/current").await.expect(200).json();
     assert_eq!((&current["name"], &current["expiration"]), (&format!("{HOST} (2)").into(), &Value::Null));
 }
@@ -86,26 +84,53 @@ async fn one_answer_makes_one_token(server: TestServer) {
     let browser = server.browser(&mia).await;
     let first = open(&browser).await;
     token_in(&answer(&browser, &first, "30", "allow").await);
-    let count = tokens(&server, &mia).await.len();
-    // A double click, a reload, Back: asked again, with another key.
-    let again_from = head(&server).await;
-    let again = answer(&browser, &first, "30", "allow").await;
-    assert!(again.expect(409).text().contains("answered already"), "{again}");
-    assert_ne!(key(&again), first);
-    assert_eq!(head(&server).await, again_from);
-    // A key of somebody else, of another question, guessed, or too old.
-    let ben = server.person("Ben", Role::Member).await;
-    let of_ben = open(&server.browser(&ben).await).await;
-    let other = key(&browser.get(&address("http://localhost:1/", "a&b c", HOST)).await);
-    let old = open(&browser).await;
+    // A double click, a reload, Back: asked again, with another number.
     let before = head(&server).await;
-    for key in [&*of_ben, &other, "guessed", ""] {
-        answer(&browser, key, "30", "allow").await.expect(409);
+    for days in ["30", "90"] {
+        let again = answer(&browser, &first, days, "allow").await;
+        assert!(again.expect(409).text().contains("answered already") && shows_none(&again), "{again}");
+        assert_ne!(number(&again), first);
     }
-    server.clock.turn_to(server.clock.now().plus_seconds(600));
-    answer(&browser, &old, "30", "allow").await.expect(409);
-    assert_eq!((tokens(&server, &mia).await.len(), head(&server).await), (count, before));
+    assert_eq!(head(&server).await, before);
+    // Asked again and allowed, it makes another.
     token_in(&answer(&browser, &open(&browser).await, "30", "allow").await);
+    assert_eq!(tokens(&server, &mia).await.len(), 3);
+}
+
+async fn two_answers_at_the_same_moment_make_one_token(server: TestServer) {
+    let mia = server.person("Mia", Role::Member).await;
+    let browser = server.browser(&mia).await;
+    let form = open(&browser).await;
+    let sent = (0..4).map(|_| answer(&browser, &form, "30", "allow"));
+    let answers = futures_util::future::join_all(sent).await;
+    let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 409, 409, 409]);
+    assert_eq!(tokens(&server, &mia).await.len(), 2);
+}
+
+#[tokio::test]
+async fn only_what_this_session_was_asked_is_answered() {
+    let server = TestServer::start().await;
+    let mia = server.person("Mia", Role::Member).await;
+    let browser = server.browser(&mia).await;
+    let elsewhere = log_in(&server, "mia@example.com", PASSWORD).await;
+    let elsewhere = server.client().in_session(&elsewhere);
+    let ben = server.person("Ben", Role::Member).await;
+    let mine = open(&browser).await;
+    let of_ben = open(&server.browser(&ben).await).await;
+    let of_another_session = open(&elsewhere).await;
+    let other = number(&browser.get(&address("http://localhost:1/", "a&b c", HOST)).await);
+    let of_a_dialog = number(&browser.get("/settings/tokens/generate").await);
+    let before = head(&server).await;
+    for form in [&*of_ben, &of_another_session, &other, &of_a_dialog, "guessed", ""] {
+        for decision in ["allow", "deny"] {
+            let refused = answer(&browser, form, "30", decision).await;
+            assert_eq!(refused.expect(409).header("location"), None, "{refused}");
+        }
+    }
+    assert_eq!(head(&server).await, before);
+    token_in(&answer(&browser, &mine, "30", "allow").await);
 }
 
 #[tokio::test]
@@ -161,7 +186,7 @@ async fn an_address_elsewhere_is_a_page_and_never_a_redirect() {
         let fields = [
             ("redirect_uri", callback),
             ("hostname", HOST),
-            ("key", "x"),
+            ("form", "x"),
             ("expires_in_days", "30"),
             ("decision", "allow"),
         ];

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 use tokenhouse::config::RuleLine;
 use tokenhouse_core::people::Role;
 use tokenhouse_core::rules::Pattern;
@@ -31,13 +32,16 @@ macro_rules! on_both_databases {
 mod activity;
 mod audit_page;
 mod bad_input;
+mod bad_requests;
 mod concurrency;
 mod errors;
 mod forward_auth;
 mod gateway;
 mod hand_over;
+mod invitations;
 mod last_used;
 mod lifecycle;
+mod lineage;
 mod oauth;
 mod openapi;
 mod pages;
@@ -57,6 +61,7 @@ mod scim_permissions;
 mod scim_query;
 mod scim_safety;
 mod scim_users;
+mod service_user_pages;
 mod sessions;
 mod sign_in;
 mod statements;
@@ -95,6 +100,13 @@ async fn is_accepted(server: &TestServer, token: &Bearer) -> bool {
 async fn head(server: &TestServer) -> i64 {
     let mut reader = server.app.store.read().await.unwrap();
     tokenhouse_store::audit::head(&mut reader).await.unwrap().0.seq
+}
+
+/// Changes the SQLite file behind the server's back.
+async fn tamper(server: &TestServer, statements: String) {
+    let mut connection = SqliteConnection::connect(&server.app.config.store.url.0).await.unwrap();
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(statements))).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 /// One token as its owner, or an Admin, sees it.

@@ -40,7 +40,7 @@ const fn admins(status: u16) -> [u16; 6] {
 const ANSWER: Fields = &[
     ("redirect_uri", "http://127.0.0.1:1/"),
     ("hostname", "host"),
-    ("key", "guessed"),
+    ("form", "guessed"),
     ("expires_in_days", "30"),
     ("decision", "allow"),
 ];
@@ -93,7 +93,14 @@ const TABLE: &[Row] = &[
     (
         "POST",
         "/settings/people/users/add-service-user",
-        &[("name", "CI"), ("role", "Member"), ("purpose", ""), ("owner", ""), ("then", "finish")],
+        &[
+            ("form", "f-1"),
+            ("name", "CI"),
+            ("role", "Member"),
+            ("purpose", ""),
+            ("owner", ""),
+            ("then", "finish"),
+        ],
         admins(303),
     ),
     ("GET", "/settings/people/users/add-person", &[], admins(200)),

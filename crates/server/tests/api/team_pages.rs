@@ -2,9 +2,10 @@
 
 use serde_json::json;
 use tokenhouse_core::people::Role;
+use tokenhouse_testkit::client::Answer;
 use tokenhouse_testkit::server::TestServer;
 
-use super::people_pages::{HOSTILE, hides, leads_to, message_at, names, shows};
+use super::people_pages::{HOSTILE, hides, leads_to, message_at, names, shows, untouched, with};
 use super::{forward_auth, head};
 
 const TEAMS: &str = "/settings/people/teams";
@@ -38,6 +39,34 @@ async fn a_team_is_made_changed_and_deleted() {
     assert_eq!(leads_to(&browser.post_form(&delete, &[]).await), TEAMS);
     browser.get(&path).await.expect(404);
     assert_eq!(names(&browser.get(TEAMS).await), ["Public"]);
+}
+
+#[tokio::test]
+async fn what_another_admin_changed_meanwhile_stays() {
+    let server = TestServer::start().await;
+    let people = server.people().await;
+    let (browser, api) = (server.browser(&people.admin).await, server.as_(&people.admin.token));
+    let team = json!({ "name": "Data", "description": "Reads\nmuch" });
+    let id = api.post("/api/teams", &team).await.expect(201).id();
+    let (edit, path) = (format!("{TEAMS}/{id}/edit"), format!("/api/teams/{id}"));
+    let fields = |page: &Answer| untouched(&page.text());
+    let sent = fields(browser.get(&edit).await.expect(200));
+    let sent: Vec<_> = sent.iter().map(|(name, value)| (&**name, &**value)).collect();
+    assert!(sent.contains(&("name", "Data")) && sent.contains(&("description", "Reads\nmuch")), "{sent:?}");
+    api.put(&path, &json!({ "name": "Facts" })).await.expect(200);
+    // A form that comes back wrong still knows what it began with.
+    let long = "x".repeat(2_001);
+    let again = fields(browser.post_form(&edit, &with(&sent, &[("description", &long)])).await.expect(422));
+    let again: Vec<_> = again.iter().map(|(name, value)| (&**name, &**value)).collect();
+    leads_to(&browser.post_form(&edit, &with(&again, &[("description", "Writes")])).await);
+    let after = api.get(&path).await.json();
+    assert_eq!((&after["name"], &after["description"]), (&json!("Facts"), &json!("Writes")));
+    leads_to(&browser.post_form(&edit, &with(&sent, &[("name", "Numbers")])).await);
+    let after = api.get(&path).await.json();
+    assert_eq!((&after["name"], &after["description"]), (&json!("Numbers"), &json!("Writes")));
+    // What was there may be taken away.
+    leads_to(&browser.post_form(&edit, &with(&sent, &[("description", "")])).await);
+    assert_eq!(api.get(&path).await.json()["description"], json!(null));
 }
 
 #[tokio::test]

@@ -9,12 +9,13 @@ use tokenhouse_core::people::Role;
 use tokenhouse_testkit::client::{Answer, Client};
 use tokenhouse_testkit::server::{Bearer, TestServer};
 
-use super::{head, is_accepted, set_revoked, token};
+use super::{head, is_accepted, set_revoked, tamper, token};
 
 on_both_databases!(
     a_form_makes_one_token_however_often_it_is_sent,
     two_forms_at_the_same_moment_make_one_token,
     a_rotation_makes_one_successor,
+    nul_in_any_field_reaches_no_database,
 );
 
 const GENERATE: &str = "/settings/tokens/generate";
@@ -108,6 +109,47 @@ async fn two_forms_at_the_same_moment_make_one_token(server: TestServer) {
     assert!(answers.iter().filter(|answer| answer.status == 409).all(shows_none));
 }
 
+async fn nul_in_any_field_reaches_no_database(server: TestServer) {
+    let ada = server.person("Ada", Role::Admin).await;
+    let browser = server.browser(&ada).await;
+    server.service_user("Robot", Role::Member).await;
+    let good = [
+        ("form", "f-1"),
+        ("name", "new"),
+        ("kind", "service"),
+        ("user_id", "robot"),
+        ("searched", "robot"),
+        ("listed", "robot@service"),
+        ("expires_in_days", "30"),
+    ];
+    let before = head(&server).await;
+    for (field, nul, status) in [
+        ("name", "a\0b", 422),
+        ("name", "\0", 422),
+        ("user_id", "a\0b", 422),
+        ("user_id", "robot\0", 422),
+        ("listed", "robot@service\0", 422),
+        ("expires_in_days", "30\0", 422),
+        // What no page of ours sends.
+        ("form", "f-1\0", 400),
+        ("kind", "service\0", 400),
+    ] {
+        let fields = good.map(|(name, value)| (name, if name == field { nul } else { value }));
+        browser.post_form(GENERATE, &fields).await.expect(status);
+    }
+    browser.get(&format!("{GENERATE}?kind=service&user_id=a%00b")).await.expect(422);
+    let rotate = format!("/settings/tokens/{}/rotate", ada.token_id);
+    for field in ["name", "expires_in_days"] {
+        let fields = [("form", "f-1"), ("name", "new"), ("expires_in_days", "30")];
+        let fields = fields.map(|(name, value)| (name, if name == field { "a\0b" } else { value }));
+        browser.post_form(&rotate, &fields).await.expect(422);
+    }
+    assert_eq!(head(&server).await, before);
+    // The table is right about what is good, and only compared is what was searched for.
+    let fields = good.map(|(name, value)| (name, if name == "searched" { "robot\0" } else { value }));
+    drop(shown(&browser.post_form(GENERATE, &fields).await));
+}
+
 #[tokio::test]
 async fn a_wrong_form_comes_back_with_what_was_typed_and_makes_nothing() {
     let server = TestServer::start().await;
@@ -151,6 +193,29 @@ async fn a_wrong_form_comes_back_with_what_was_typed_and_makes_nothing() {
     let wrong = send(&browser, &[("name", ""), ("expires_in_days", "30")]).await;
     let fields = [("form", &*number(&wrong)), ("name", "right"), ("expires_in_days", "30")];
     drop(shown(&browser.post_form(GENERATE, &fields).await));
+}
+
+#[tokio::test]
+async fn a_token_is_not_made_where_the_page_that_shows_it_could_not_be() {
+    let server = TestServer::start().await;
+    let ada = server.person("Ada", Role::Admin).await;
+    let browser = server.browser(&ada).await;
+    let made = super::generate(&server, &ada.token, "made by it", None).await.id();
+    let odd = server.person("Odd", Role::Member).await.id;
+    let rotate = format!("/settings/tokens/{}/rotate", ada.token_id);
+    let before = head(&server).await;
+    // What none of these changes reads, but the page behind each dialog shows.
+    tamper(&server, format!("UPDATE tokens SET hash = X'00' WHERE id = {made}")).await;
+    let no_role = format!("UPDATE users SET role = 'Root' WHERE id = {odd}");
+    tamper(&server, format!("PRAGMA ignore_check_constraints = ON; {no_role}")).await;
+    let token = [("form", "f-1"), ("name", "new"), ("expires_in_days", "30")];
+    browser.post_form(GENERATE, &token).await.expect(500);
+    browser.post_form(&rotate, &token).await.expect(500);
+    let account = [("form", "f-1"), ("name", "Robot"), ("role", "Member"), ("purpose", ""), ("owner", "")];
+    let first = [("token", "first"), ("expires_in_days", "30"), ("then", "generate")];
+    let add = "/settings/people/users/add-service-user";
+    browser.post_form(add, &[&account[..], &first].concat()).await.expect(500);
+    assert_eq!(head(&server).await, before);
 }
 
 #[tokio::test]

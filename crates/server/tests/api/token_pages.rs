@@ -249,8 +249,10 @@ async fn a_rotation_tells_when_the_old_one_can_go() {
             assert!(page.expect(200).text().contains(said), "{said}: {page}");
         }
     };
-    told("The new one has never been used").await;
-    assert_eq!(menu(&browser.get(LIST).await, "deploy"), ["Details", "Revoke…"], "it has a successor");
+    told("The new token hasn’t been used yet").await;
+    let list = browser.get(LIST).await;
+    assert!(list.text().contains("The new token hasn’t been used yet"), "{list}");
+    assert_eq!(menu(&list, "deploy"), ["Details", "Revoke…"], "it has a successor");
     server.as_(&successor).get("/api/users/me").await.expect(200);
     server.as_(&secret).get("/api/users/me").await.expect(200);
     server.clock.turn_to(server.clock.now().plus_seconds(7_200));

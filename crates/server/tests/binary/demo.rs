@@ -1,6 +1,9 @@
-//! `tokenhouse demo --exit`, as a stranger runs it.
+//! `tokenhouse demo`, as a stranger runs it.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::client::{http, install};
 
 #[test]
 fn the_story_comes_out_as_told_and_leaves_nothing_behind() {
@@ -21,4 +24,36 @@ fn the_story_comes_out_as_told_and_leaves_nothing_behind() {
     assert_eq!(statuses.join(" "), expected);
     assert!(told.contains("Every step was as told."));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_link_lets_its_person_in_by_way_of_a_password() {
+    let installation = install();
+    let folder = installation.file("").display().to_string();
+    let mut demo = installation.command(&["demo"]);
+    let mut demo = demo.env("TMPDIR", folder).stdout(Stdio::piped()).spawn().unwrap();
+    let output = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let told: Vec<String> = output.take_while(|line| !line.starts_with("Still serving")).collect();
+    let browser = http().build().unwrap();
+    let mut seen = Vec::new();
+    for line in told.iter().filter(|line| line.contains("/invite/")) {
+        let link = line.split_whitespace().last().unwrap();
+        let origin = link.split_once("/invite/").unwrap().0;
+        let opened = browser.get(link).send().await.unwrap();
+        assert_eq!(opened.status(), 200);
+        let chosen =
+            browser.post(link).header("origin", origin).form(&[("password", "correct horse battery")]);
+        let chosen = chosen.send().await.unwrap();
+        assert_eq!(chosen.status(), 303);
+        let cookie = chosen.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();
+        let page = browser.get(format!("{origin}/settings/tokens")).header("cookie", cookie).send().await;
+        let page = page.unwrap().text().await.unwrap();
+        let person = line.split("  ").map(str::trim).filter(|part| !part.is_empty());
+        seen.push(person.take(2).map(str::to_owned).collect::<Vec<_>>().join(", "));
+        assert!(page.contains(&format!("Your account: {}", seen.last().unwrap())), "{seen:?}");
+        assert_eq!(browser.get(link).send().await.unwrap().status(), 404, "it opens once");
+    }
+    assert_eq!(seen, ["Ada Admin, Admin", "Mona Manager, Manager", "Mia Member, Member"]);
+    demo.kill().unwrap();
+    demo.wait().unwrap();
 }

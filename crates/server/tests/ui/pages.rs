@@ -62,6 +62,32 @@ async fn every_page_is_protected() {
     is_protected(browser.send(Method::DELETE, "/settings/theme", None, "").await.expect(405));
 }
 
+/// Over plain HTTP from elsewhere browsers need a referrer to say where a form of ours comes from.
+#[tokio::test]
+async fn what_a_page_tells_of_itself_depends_on_where_it_is_served() {
+    for (public_url, policy) in [
+        ("https://tokens.example.com", "no-referrer"),
+        ("https://10.0.0.7:8443/below", "no-referrer"),
+        ("http://127.0.0.1:8080", "no-referrer"),
+        ("http://[::1]:8080", "no-referrer"),
+        ("http://localhost:8080", "no-referrer"),
+        ("http://tokens.example.com", "same-origin"),
+        ("http://10.0.0.7:8080", "same-origin"),
+        ("http://[fe80::1]:8080", "same-origin"),
+    ] {
+        let server = TestServer::builder().configured(|config| config.server.public_url = public_url.into());
+        let server = server.start().await;
+        let browser = server.client().with("accept", "text/html");
+        for path in ["/login", "/settings/tokens", "/setup/none", "/nothing"] {
+            let answer = browser.get(path).await;
+            assert_eq!(answer.header("referrer-policy"), Some(policy), "{public_url}: {answer}");
+        }
+        // Everybody may know where the documentation is.
+        let documentation = browser.get("/api/docs/").await;
+        assert_eq!(documentation.header("referrer-policy"), Some("no-referrer"), "{public_url}");
+    }
+}
+
 #[tokio::test]
 async fn a_page_may_let_its_forms_lead_to_one_more_place() {
     let (_server, browser) = browser().await;

@@ -34,6 +34,13 @@ fn no_template_has_script_or_style_inside_or_anything_of_elsewhere() {
 }
 
 #[test]
+fn no_control_counts_characters_in_another_way_than_the_server() {
+    for (name, text) in templates() {
+        assert!(!text.contains("maxlength="), "{name}");
+    }
+}
+
+#[test]
 fn every_icon_that_is_named_is_in_the_sprite() {
     let all = templates();
     let sprite = &all.iter().find(|(name, _)| name.ends_with("icons.svg")).unwrap().1;

@@ -35,8 +35,8 @@ struct Cast {
     mia: Player,
     /// A service user, without a token yet.
     pipeline: User,
-    /// One-time links to sign in with, each with the role it gives.
-    links: Vec<(Role, String)>,
+    /// People to look at it as, each with a one-time link.
+    viewers: Vec<(User, String)>,
 }
 
 /// A person with a token.
@@ -91,7 +91,7 @@ async fn invite(app: &App) -> Result<Cast, Failure> {
     // Max does not outlive the story.
     let (mona, mona_link) = person(app, "Mona Manager", "mona@example.com", Role::Manager).await?;
     let (mia, mia_link) = person(app, "Mia Member", "mia@example.com", Role::Member).await?;
-    let links = vec![(ada.role, ada_link), (mona.role, mona_link), (mia.role, mia_link)];
+    let viewers = vec![(ada.clone(), ada_link), (mona, mona_link), (mia.clone(), mia_link)];
     let max_laptop = token(app, &max, "laptop").await?;
     let wanted = users::Wanted {
         user_type: UserType::Service,
@@ -109,11 +109,11 @@ async fn invite(app: &App) -> Result<Cast, Failure> {
         mia: Player { bearer: token(app, &mia, "notebook").await?, user: mia },
         max_laptop,
         pipeline,
-        links,
+        viewers,
     })
 }
 
-/// A new person, with a one-time link to choose a password and sign in.
+/// A new person, with a one-time link to choose a password, which signs them in.
 async fn person(app: &App, name: &str, email: &str, role: Role) -> Result<(User, String), Failure> {
     let wanted = users::Wanted {
         user_type: UserType::Human,
@@ -141,9 +141,9 @@ fn introduce(cast: &Cast, address: SocketAddr) -> Result<(), Failure> {
     for user in [&cast.ada.user, &cast.max.user, &cast.mia.user, &cast.pipeline] {
         say(format_args!("  {:<22} {:<8} {:<8} {}", user.name, user.role, user.user_type, user.user_id))?;
     }
-    say("\nTo look at in a browser; each link works once and lets you choose a password:\n")?;
-    for (role, link) in &cast.links {
-        say(format_args!("  {role:<8} {link}"))?;
+    say("\nTo look at in a browser. Each link opens once: choose a password, then you are in as\n")?;
+    for (user, link) in &cast.viewers {
+        say(format_args!("  {:<22} {:<8} {link}", user.name, user.role))?;
     }
     say("\nTo paste (through the gateway as a Member; the own API as an Admin):\n")?;
     say(format_args!(

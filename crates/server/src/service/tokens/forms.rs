@@ -2,18 +2,18 @@
 
 use tokenhouse_core::id::TokenId;
 use tokenhouse_core::people::{Name, SERVICE_SUFFIX, UserType, fold};
-use tokenhouse_core::policy::{Access, Permission};
+use tokenhouse_core::policy::Permission;
 use tokenhouse_core::token::Lifetime;
 use tokenhouse_store::tokens::{self, Token};
 use tokenhouse_store::users::{self, User, UserFilter};
 use tokenhouse_store::{Connection, Writer};
 
 use super::rotation::{Succession, refuses_rotation, rotate_in, successors_name};
-use super::{Generated, Wanted, find, generate_in, may_generate, policy};
+use super::{FirstToken, Generated, Wanted, find, generate_in, may_generate, policy};
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::error::Error;
-use crate::service::require;
+use crate::service::users as accounts;
 
 /// The most characters of the number of a form; ours have fewer.
 const FORM_LIMIT: usize = 64;
@@ -44,6 +44,23 @@ pub async fn generate(app: &App, call: &Call, wanted: Wanted<'_>, form: &str) ->
     }
 }
 
+/// Makes an account together with its first token by a form, or neither.
+pub async fn create_account(
+    app: &App,
+    call: &Call,
+    wanted: accounts::Wanted<'_>,
+    token: FirstToken<'_>,
+    form: &str,
+) -> Result<Sent, Error> {
+    match begin(app, call, form).await? {
+        Begun::Before(token) => Ok(Sent::Before(token)),
+        Begun::Now(writer) => {
+            let made = accounts::create_with_token_in(app, call, writer, wanted, token, Some(form)).await;
+            made.map(|(_, generated)| Sent::Made(generated))
+        }
+    }
+}
+
 /// Makes a successor by a form.
 pub async fn rotate(
     app: &App,
@@ -58,13 +75,16 @@ pub async fn rotate(
     }
 }
 
-enum Begun {
+/// What sending a form begins with.
+pub(in crate::service) enum Begun {
+    /// A transaction.
     Now(Writer),
+    /// Nothing: it was sent before and made this token then.
     Before(Token),
 }
 
 /// Begins the transaction of a form, unless it was carried out before.
-async fn begin(app: &App, call: &Call, form: &str) -> Result<Begun, Error> {
+pub(in crate::service) async fn begin(app: &App, call: &Call, form: &str) -> Result<Begun, Error> {
     let is_ours = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if form.is_empty() || form.len() > FORM_LIMIT || !form.chars().all(is_ours) {
         return Err(Error::BadRequest("the form has no number of ours; open it again".into()));
@@ -115,10 +135,7 @@ pub struct Candidates {
 
 /// The active service users that fit a text; all of them if it is empty.
 pub async fn candidates(app: &App, call: &Call, text: &str) -> Result<Candidates, Error> {
-    let allowed = call.caller.has(Permission::ManageServiceTokens);
-    let access = if allowed { Access::Granted } else { Access::Forbidden };
-    let forbidden = "only Admins make service tokens";
-    require(access, forbidden, forbidden)?;
+    call.needs(Permission::ManageServiceTokens)?;
     // No database is asked for what none may hold.
     if text.contains('\0') {
         return Ok(Candidates::default());

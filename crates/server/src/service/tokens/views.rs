@@ -16,7 +16,6 @@ use super::{find, kind, status, with_latest_use};
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::error::Error;
-use crate::service::require;
 
 /// How many ancestors of a token are shown.
 const ANCESTORS: i64 = 5;
@@ -44,19 +43,18 @@ pub struct List {
 
 /// A page of tokens: the caller's own or, for Admins, those of service users.
 pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i64)) -> Result<List, Error> {
+    match filter.whose {
+        Whose::Personal(owner) if owner == call.caller.id => {}
+        Whose::Personal(_) => return Err(Error::Forbidden("personal tokens are their owner's alone".into())),
+        Whose::Service(_) | Whose::AllService => call.needs(Permission::ManageServiceTokens)?,
+    }
     let manages_service = call.caller.has(Permission::ManageServiceTokens);
-    let granted = match filter.whose {
-        Whose::Personal(owner) => owner == call.caller.id,
-        Whose::Service(_) | Whose::AllService => manages_service,
-    };
-    let forbidden = "only Admins see service tokens";
-    require(if granted { Access::Granted } else { Access::Forbidden }, forbidden, forbidden)?;
     let (limit, offset) = window;
     let mut reader = app.store.read().await?;
     let (mut page, counts) = token_lists::page(&mut reader, filter, app.clock.now(), limit, offset).await?;
     let ids: Vec<TokenId> =
         page.items.iter().flat_map(|token| [token.rotates, token.rotated_by]).flatten().collect();
-    let related = tokens::find_many(&mut reader, &ids).await?;
+    let mut related = tokens::find_many(&mut reader, &ids).await?;
     // What was counted for the list itself isn't counted again.
     let is_whole = filter.part.as_deref().unwrap_or_default().is_empty();
     let mut total = async |whose| {
@@ -67,7 +65,7 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
     };
     let personal = total(Whose::Personal(call.caller.id)).await?;
     let service = if manages_service { Some(total(Whose::AllService).await?) } else { None };
-    for token in &mut page.items {
+    for token in page.items.iter_mut().chain(&mut related) {
         with_latest_use(app, token);
     }
     let related = related.into_iter().map(|token| (token.id, token)).collect();

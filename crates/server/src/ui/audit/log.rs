@@ -1,10 +1,11 @@
 //! Records as sentences, grouped by day.
 
 use serde_json::Value;
-use tokenhouse_core::audit::{Action, Record, hex};
+use tokenhouse_core::audit::hex;
 use tokenhouse_core::people::UserType;
 use tokenhouse_store::audit::StoredRecord;
 
+use super::told::Told;
 use crate::ui::moment::Moment;
 use crate::ui::page::Page;
 
@@ -82,17 +83,15 @@ impl Entry {
             Some(actor) => (actor.name.clone(), By::Person),
             None => (nobody(&record.via_kind).to_owned(), By::Other),
         };
-        let is_self = record.entity.kind == "user"
-            && record.actor.as_ref().is_some_and(|actor| actor.id.0 == record.entity.id);
-        let (verb, named) = sentence(&record, is_self);
+        let Told { verb, object, via } = Told::of(&record, true);
         Self {
             seq: record.seq,
             at: page.moment(record.at),
             actor,
             by,
             verb,
-            object: named.then(|| record.entity.name.clone()),
-            via: via(&record),
+            object,
+            via,
             changes: changes(&record.changes),
             ip: record.ip,
             request_id: record.request_id,
@@ -107,56 +106,6 @@ fn nobody(via: &str) -> &'static str {
         "cli" => "The command line",
         "system" => "The system",
         _ => "Somebody",
-    }
-}
-
-/// What was done, and whether the name of what it was done to follows.
-fn sentence(record: &Record, is_self: bool) -> (String, bool) {
-    let Ok(action) = record.action.parse::<Action>() else {
-        return (format!("{}:", record.action), true);
-    };
-    let (verb, named) = match action {
-        Action::TokenGenerated => ("generated the token", true),
-        Action::TokenRevoked => ("revoked the token", true),
-        Action::TokenRestored => ("restored the token", true),
-        Action::TokenDeleted => ("deleted the token", true),
-        Action::TokenRotated => ("rotated a token, which made", true),
-        Action::UserCreated => ("created the account", true),
-        Action::UserUpdated if is_self => ("changed their own account", false),
-        Action::UserUpdated => ("changed the account", true),
-        Action::UserDeactivated if is_self => ("deactivated their own account", false),
-        Action::UserDeactivated => ("deactivated", true),
-        Action::UserReactivated => ("reactivated", true),
-        Action::UserRemoved => ("removed the account", true),
-        Action::UserInvited => ("made an invitation link for", true),
-        Action::UserPasswordSet => ("chose a password with a one-time link", !is_self),
-        Action::UserPasswordChanged => ("changed their password", !is_self),
-        Action::UserSignedIn => ("signed in", !is_self),
-        Action::UserSignInFailed if is_self => ("gave a wrong present password", false),
-        Action::UserSignInFailed if record.entity.id == 0 => {
-            ("failed to sign in with an unknown name", false)
-        }
-        Action::UserSignInFailed => ("failed to sign in as", true),
-        Action::UserSignedOut => ("signed out", !is_self),
-        Action::UserSignedOutEverywhere => ("signed out everywhere", !is_self),
-        Action::TeamCreated => ("created the team", true),
-        Action::TeamUpdated => ("changed the team", true),
-        Action::TeamDeleted => ("deleted the team", true),
-        Action::SetupOffered => ("offered a link to set up the first Admin", false),
-        Action::SetupCompleted => ("completed the setup", false),
-    };
-    (verb.to_owned(), named)
-}
-
-/// By what way.
-fn via(record: &Record) -> String {
-    let token = record.via_token.map(|id| format!(", token {id}")).unwrap_or_default();
-    match record.via_kind.as_str() {
-        "session" => "browser".to_owned(),
-        "token" => format!("API{token}"),
-        "scim" => format!("SCIM{token}"),
-        "cli" => "command line".to_owned(),
-        other => format!("{other}{token}"),
     }
 }
 

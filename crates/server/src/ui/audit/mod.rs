@@ -2,6 +2,7 @@
 
 mod chart;
 mod log;
+pub(super) mod told;
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@ use tokenhouse_core::id::UserId;
 use tokenhouse_core::people::UserType;
 use tokenhouse_store::users::User;
 
+use crate::ui::audit::told::Told;
 use crate::ui::moment::Moment;
 use crate::ui::page::Page;
 use crate::ui::text;
@@ -17,32 +18,15 @@ pub(super) struct Deed {
     /// What the thing is called.
     pub(super) name: Option<String>,
     /// By what way.
-    pub(super) via: &'static str,
+    pub(super) via: String,
 }
 
 impl Deed {
     /// A record of what `doer` did, as `viewer` may read it.
     pub(super) fn of(page: &Page, record: &Record, doer: &User, viewer: UserId) -> Self {
-        let (kind, verb) = record.action.split_once('.').unwrap_or(("", &record.action));
-        let verb = text::capitalized(&verb.replace('_', " "));
-        let is_themselves = kind == "user" && record.entity.id == doer.id.0;
         // A person's own tokens are nobody else's to know, and their records tell of these, too.
-        let is_private = kind == "token" && doer.user_type == UserType::Human && doer.id != viewer;
-        Self {
-            at: page.moment(record.at),
-            what: if is_themselves { verb } else { format!("{verb} {kind}") },
-            name: (!is_themselves && !is_private).then(|| record.entity.name.clone()),
-            via: via(&record.via_kind),
-        }
-    }
-}
-
-fn via(kind: &str) -> &'static str {
-    match kind {
-        "session" => "in the browser",
-        "token" => "with a token",
-        "scim" => "by directory sync",
-        "cli" => "on the command line",
-        _ => "by itself",
+        let names_tokens = doer.user_type == UserType::Service || doer.id == viewer;
+        let Told { verb, object, via } = Told::of(record, names_tokens);
+        Self { at: page.moment(record.at), what: text::capitalized(&verb), name: object, via }
     }
 }

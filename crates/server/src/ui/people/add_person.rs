@@ -58,7 +58,7 @@ async fn show(
     let choice = TeamChoice::offer(app, &form.teams).await?;
     let status = messages.status();
     let dialog = Dialog::Person(AddPerson { form, messages, choice });
-    Ok((status, users::behind(app, visit, call, dialog).await?).into_response())
+    Ok((status, users::behind(app, visit, call).await?.with(dialog)).into_response())
 }
 
 /// Adds the person and shows the link.

@@ -5,21 +5,26 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use serde::Deserialize;
+use tokenhouse_core::id::UserId;
 use tokenhouse_core::people::{Name, Role, UserType, service_user_id, slug};
 
-use super::users::{self, Dialog};
-use super::{TeamChoice, user, user_path};
+use super::users::{self, Dialog, Users};
+use super::{TeamChoice, user_path};
 use crate::api::body::Form;
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::auth::session::ManagesPeople;
 use crate::error::Error;
 use crate::service::tokens;
-use crate::service::users::{Wanted, create, create_with_token, rehearse};
+use crate::service::tokens::forms::{self, Sent};
+use crate::service::users::{Wanted, create, rehearse};
 use crate::ui::form::Messages;
 use crate::ui::page::{Section, Visit};
 use crate::ui::toast::{Happening, Toast};
+use crate::ui::token_shown::TokenShown;
+use crate::ui::tokens::MadeBefore;
 use crate::ui::tokens::lifetimes::{self, Lifetimes};
 
 /// What is said of a name whose id is taken.
@@ -45,6 +50,8 @@ enum Then {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceUserForm {
+    /// Its number.
+    pub(super) form: String,
     pub(super) name: String,
     pub(super) role: Role,
     #[serde(default)]
@@ -62,8 +69,9 @@ pub struct ServiceUserForm {
 }
 
 impl ServiceUserForm {
-    const fn empty() -> Self {
+    const fn new(number: String) -> Self {
         Self {
+            form: number,
             name: String::new(),
             role: Role::Member,
             teams: Vec::new(),
@@ -96,7 +104,7 @@ impl ServiceUserForm {
 }
 
 /// The first step.
-pub(super) struct AddServiceUser {
+pub(super) struct AccountStep {
     pub(super) id: Option<String>,
     pub(super) form: ServiceUserForm,
     pub(super) messages: Messages,
@@ -104,7 +112,7 @@ pub(super) struct AddServiceUser {
 }
 
 /// The second step.
-pub(super) struct FirstToken {
+pub(super) struct TokenStep {
     pub(super) id: String,
     pub(super) form: ServiceUserForm,
     pub(super) messages: Messages,
@@ -117,7 +125,9 @@ pub async fn ask(
     visit: Visit,
     ManagesPeople(call): ManagesPeople,
 ) -> Result<Response, Error> {
-    first_step(&app, &visit, &call, ServiceUserForm::empty(), Messages::default()).await
+    let behind = users::behind(&app, &visit, &call).await?;
+    let form = ServiceUserForm::new(forms::number(&app)?);
+    first_step(&app, behind, form, Messages::default()).await
 }
 
 /// Goes on to the next step, or makes what was asked for.
@@ -127,75 +137,83 @@ pub async fn add(
     ManagesPeople(call): ManagesPeople,
     Form(form): Form<ServiceUserForm>,
 ) -> Result<Response, Error> {
-    let done = match form.then {
-        Then::Back => return first_step(&app, &visit, &call, form, Messages::default()).await,
-        Then::Finish => finish(&app, &call, &form).await,
-        Then::Generate => generate(&app, &visit, &call, &form).await,
+    // All that can fail comes before the token is made: its secret is shown with this answer or never.
+    let behind = users::behind(&app, &visit, &call).await?;
+    let refused = match form.then {
+        Then::Back => return first_step(&app, behind, form, Messages::default()).await,
+        Then::Finish => match create(&app, &call, form.wanted()).await {
+            Ok(created) => return Ok(finished(&app, created.user.id)),
+            Err(error) => error,
+        },
+        Then::Generate => match generate(&app, &call, &form).await {
+            Ok(sent) => return Ok(tell(&app, &visit, behind, sent)),
+            Err(error) => error,
+        },
         Then::Next => match rehearse(&app, &call, form.wanted()).await {
-            Ok(_) => return second_step(&app, &visit, &call, form, Messages::default()).await,
-            Err(error) => Err(error),
+            Ok(_) => return Ok(second_step(&app, &visit, behind, form, Messages::default())),
+            Err(error) => error,
         },
     };
-    let messages = match done {
-        Ok(response) => return Ok(response),
-        Err(error) => {
-            let is_taken = matches!(error, Error::Exists(_));
-            let mut messages = Messages::of_error(error, "name")?;
-            if is_taken {
-                messages.reword("name", TAKEN);
-            }
-            messages
-        }
-    };
+    let is_taken = matches!(refused, Error::Exists(_));
+    let mut messages = Messages::of_error(refused, "name")?;
+    if is_taken {
+        messages.reword("name", TAKEN);
+    }
     let is_about_the_token = |field| messages.of(field).is_some();
     if is_about_the_token("token") || is_about_the_token("expires_in_days") {
-        second_step(&app, &visit, &call, form, messages).await
+        Ok(second_step(&app, &visit, behind, form, messages))
     } else {
-        first_step(&app, &visit, &call, form, messages).await
+        first_step(&app, behind, form, messages).await
     }
 }
 
-async fn finish(app: &Arc<App>, call: &Call, form: &ServiceUserForm) -> Result<Response, Error> {
-    let id = create(app, call, form.wanted()).await?.user.id;
-    Ok(Toast::about(Happening::ServiceUserCreated, id.0).then(app, &user_path(id)))
+fn finished(app: &App, id: UserId) -> Response {
+    Toast::about(Happening::ServiceUserCreated, id.0).then(app, &user_path(id))
 }
 
-/// Sent twice, it makes nothing more: the name is taken then.
-async fn generate(
-    app: &Arc<App>,
-    visit: &Visit,
-    call: &Call,
-    form: &ServiceUserForm,
-) -> Result<Response, Error> {
+/// Shows the new token, or says that there was one before.
+fn tell(app: &App, visit: &Visit, behind: Users, sent: Sent) -> Response {
+    match sent {
+        Sent::Made(generated) => {
+            let close = user_path(generated.token.owner.id);
+            let shown = TokenShown::new(app, &visit.page(Section::People, ""), generated, close);
+            behind.with(Dialog::Shown(Box::new(shown)))
+        }
+        Sent::Before(token) => {
+            let before = MadeBefore::new(&token, user_path(token.owner.id));
+            (StatusCode::CONFLICT, behind.with(Dialog::Before(before))).into_response()
+        }
+    }
+}
+
+async fn generate(app: &App, call: &Call, form: &ServiceUserForm) -> Result<Sent, Error> {
     let token = tokens::FirstToken {
         name: &form.token,
         expires_in_days: lifetimes::parse(&form.expires_in_days),
         scim_endpoints_only: !form.scim_endpoints_only.is_empty(),
     };
-    let (created, generated) = create_with_token(app, call, form.wanted(), token).await?;
-    user::with_new_token(app, visit, call, created.user, generated).await
+    forms::create_account(app, call, form.wanted(), token, &form.form).await
 }
 
 async fn first_step(
     app: &Arc<App>,
-    visit: &Visit,
-    call: &Call,
+    behind: Users,
     form: ServiceUserForm,
     messages: Messages,
 ) -> Result<Response, Error> {
     let choice = TeamChoice::offer(app, &form.teams).await?;
     let status = messages.status();
-    let dialog = Dialog::ServiceUser(AddServiceUser { id: form.id(), form, messages, choice });
-    Ok((status, users::behind(app, visit, call, dialog).await?).into_response())
+    let dialog = Dialog::Account(AccountStep { id: form.id(), form, messages, choice });
+    Ok((status, behind.with(dialog)).into_response())
 }
 
-async fn second_step(
-    app: &Arc<App>,
+fn second_step(
+    app: &App,
     visit: &Visit,
-    call: &Call,
+    behind: Users,
     form: ServiceUserForm,
     messages: Messages,
-) -> Result<Response, Error> {
+) -> Response {
     let status = messages.status();
     let (page, policy) = (visit.page(Section::People, "Add service user"), tokens::policy(app));
     let lifetimes = match form.expires_in_days.as_str() {
@@ -203,6 +221,6 @@ async fn second_step(
         sent => Lifetimes::sent(&page, policy, sent),
     };
     let id = form.id().unwrap_or_default();
-    let dialog = Dialog::FirstToken(FirstToken { id, form, messages, lifetimes });
-    Ok((status, users::behind(app, visit, call, dialog).await?).into_response())
+    let dialog = Dialog::Token(TokenStep { id, form, messages, lifetimes });
+    (status, behind.with(dialog)).into_response()
 }

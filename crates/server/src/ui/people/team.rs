@@ -145,9 +145,8 @@ pub async fn ask_to_edit(
     Id(id): Id,
 ) -> Result<Response, Error> {
     let team = teams::changeable(&app, TeamId(id)).await?;
-    let form =
-        TeamForm { name: team.name.clone(), description: team.description.clone().unwrap_or_default() };
-    behind(&app, &visit, &call, team, Dialog::Edit(form, Messages::default())).await
+    let dialog = Dialog::Edit(TeamForm::of(&team), Messages::default());
+    behind(&app, &visit, &call, team, dialog).await
 }
 
 /// Changes name and description.

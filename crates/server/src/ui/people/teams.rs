@@ -22,17 +22,31 @@ use crate::ui::list::Listing;
 use crate::ui::page::{Page, Rendered, Section, Visit};
 use crate::ui::toast::{Happening, Toast};
 
-/// What a team is to be.
+/// What a team is to be and, of one that is there already, what it was when the form was shown. A field
+/// that was left as it was is not changed: somebody else may have changed it meanwhile.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TeamForm {
     pub(super) name: String,
     pub(super) description: String,
+    pub(super) was_name: Option<String>,
+    pub(super) was_description: Option<String>,
 }
 
 impl TeamForm {
+    /// What the team is at present.
+    pub(super) fn of(team: &Team) -> Self {
+        let (name, description) = (team.name.clone(), team.description.clone().unwrap_or_default());
+        Self { was_name: Some(name.clone()), was_description: Some(description.clone()), name, description }
+    }
+
     pub(super) fn wanted(&self) -> Wanted<'_> {
-        Wanted { name: Some(&self.name), description: Some(&self.description), members: None }
+        let description = Some(&*self.description);
+        Wanted {
+            name: Some(&*self.name).filter(|now| self.was_name.as_deref() != Some(now)),
+            description: description.filter(|now| self.was_description.as_deref() != Some(now)),
+            members: None,
+        }
     }
 }
 

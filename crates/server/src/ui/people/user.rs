@@ -22,11 +22,10 @@ use crate::auth::guard::Call;
 use crate::auth::session::SeesPeople;
 use crate::error::Error;
 use crate::service::profile::{self, Consequences};
-use crate::service::tokens::{Generated, views};
+use crate::service::tokens::views;
 use crate::service::{self, users};
 use crate::ui::moment::Moment;
 use crate::ui::page::{Page, Rendered, Section, Visit};
-use crate::ui::token_shown::TokenShown;
 use crate::ui::tokens;
 
 /// How many of the tokens of a service user are listed.
@@ -43,7 +42,6 @@ pub(super) enum Dialog {
     RevokeTokens(Consequences),
     Invite,
     Invited(Invitation),
-    Token(TokenShown),
 }
 
 struct Token {
@@ -110,19 +108,6 @@ pub(super) async fn behind(
     dialog: Dialog,
 ) -> Result<Response, Error> {
     render(app, visit, call, user, Some(dialog)).await
-}
-
-/// The page of a service user whose first token is shown, for this once.
-pub(super) async fn with_new_token(
-    app: &Arc<App>,
-    visit: &Visit,
-    call: &Call,
-    user: User,
-    generated: Generated,
-) -> Result<Response, Error> {
-    let page = visit.page(Section::People, "Token generated");
-    let shown = TokenShown::new(app, &page, generated, user_path(user.id));
-    behind(app, visit, call, user, Dialog::Token(shown)).await
 }
 
 async fn render(

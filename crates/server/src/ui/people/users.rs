@@ -11,7 +11,7 @@ use tokenhouse_core::policy::Permission;
 use tokenhouse_store::users::{User, UserFilter, UserSort};
 
 use super::add_person::AddPerson;
-use super::add_service::{AddServiceUser, FirstToken};
+use super::add_service::{AccountStep, TokenStep};
 use super::{Tabs, counted, place};
 use crate::api::PageQuery;
 use crate::api::body::Query;
@@ -23,6 +23,8 @@ use crate::service;
 use crate::ui::list::Listing;
 use crate::ui::moment::Moment;
 use crate::ui::page::{Page, Rendered, Section, Visit};
+use crate::ui::token_shown::TokenShown;
+use crate::ui::tokens::MadeBefore;
 
 /// Which users are wanted. What isn't understood is as if it were left out, as is what is empty: forms
 /// send that for "any".
@@ -88,14 +90,28 @@ struct Row {
 
 /// A dialog over the list.
 pub(super) enum Dialog {
-    ServiceUser(AddServiceUser),
-    FirstToken(FirstToken),
+    Account(AccountStep),
+    Token(TokenStep),
+    /// The first token of a new service user.
+    Shown(Box<TokenShown>),
+    /// A form that has made its token already.
+    Before(MadeBefore),
     Person(AddPerson),
+}
+
+impl Dialog {
+    const fn title(&self) -> &'static str {
+        match self {
+            Self::Account(_) | Self::Token(_) | Self::Before(_) => "Add service user",
+            Self::Shown(_) => "Token generated",
+            Self::Person(_) => "Add person",
+        }
+    }
 }
 
 #[derive(Template)]
 #[template(path = "people_users.html")]
-struct Users {
+pub(super) struct Users {
     page: Page,
     listing: Listing,
     tabs: Tabs,
@@ -116,32 +132,30 @@ pub async fn list(
     Query(query): Query<UsersQuery>,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Error> {
-    render(&app, &visit, &call, (query, page), None).await
+    Ok(Rendered(load(&app, &visit, &call, (query, page)).await?).into_response())
 }
 
-/// The list with a dialog over it.
-pub(super) async fn behind(
-    app: &Arc<App>,
-    visit: &Visit,
-    call: &Call,
-    dialog: Dialog,
-) -> Result<Response, Error> {
-    render(app, visit, call, (UsersQuery::default(), PageQuery::FIRST), Some(dialog)).await
+/// The whole list, to stand behind a dialog.
+pub(super) async fn behind(app: &Arc<App>, visit: &Visit, call: &Call) -> Result<Users, Error> {
+    load(app, visit, call, (UsersQuery::default(), PageQuery::FIRST)).await
 }
 
-async fn render(
+impl Users {
+    /// The page with a dialog over it.
+    pub(super) fn with(mut self, dialog: Dialog) -> Response {
+        dialog.title().clone_into(&mut self.page.title);
+        self.dialog = Some(dialog);
+        Rendered(self).into_response()
+    }
+}
+
+async fn load(
     app: &Arc<App>,
     visit: &Visit,
     call: &Call,
     (query, window): (UsersQuery, PageQuery),
-    dialog: Option<Dialog>,
-) -> Result<Response, Error> {
-    let title = match &dialog {
-        None => "People",
-        Some(Dialog::ServiceUser(_) | Dialog::FirstToken(_)) => "Add service user",
-        Some(Dialog::Person(_)) => "Add person",
-    };
-    let page = visit.page(Section::People, title);
+) -> Result<Users, Error> {
+    let page = visit.page(Section::People, "People");
     let found = service::users::page(app, &query.filter(), window.window()?).await?;
     let order = (query.sort().0, query.is_descending());
     let listing = Listing::new(&page, order, place(&window), counted(found.total));
@@ -165,5 +179,5 @@ async fn render(
         teams.push(query.team.clone());
     }
     let manages = call.caller.has(Permission::ManagePeople);
-    Ok(Rendered(Users { page, listing, tabs, query, teams, rows, manages, dialog }).into_response())
+    Ok(Users { page, listing, tabs, query, teams, rows, manages, dialog: None })
 }

@@ -43,7 +43,7 @@ pub async fn revoke_form(
         return Ok(Redirect::to(&path(id)).into_response());
     }
     let dialog = Dialog::Revoke(way.question(id, "revoke"));
-    Ok(TokenPage::of(&call, &visit, &details, Some(dialog)).into_response())
+    Ok(TokenPage::of(&call, &visit, &details).with(dialog))
 }
 
 /// The form of the dialog.
@@ -100,7 +100,7 @@ pub async fn delete_form(
         return Ok(Redirect::to(&path(id)).into_response());
     }
     let dialog = Dialog::Delete(way.question(id, "delete"));
-    Ok(TokenPage::of(&call, &visit, &details, Some(dialog)).into_response())
+    Ok(TokenPage::of(&call, &visit, &details).with(dialog))
 }
 
 /// `POST /settings/tokens/{id}/delete`
@@ -125,8 +125,8 @@ pub async fn revoke_all_form(
     SignedIn(call): SignedIn,
 ) -> Result<Response, Error> {
     let active = views::count_own_active(&app, &call).await?;
-    let dialog = ListDialog::RevokeAll(active.unsigned_abs());
-    TokensPage::behind(&app, &call, &visit, TokenKind::Personal, dialog).await
+    let page = TokensPage::behind(&app, &call, &visit, TokenKind::Personal).await?;
+    Ok(page.with(ListDialog::RevokeAll(active.unsigned_abs())))
 }
 
 /// `POST /settings/tokens/revoke-all`

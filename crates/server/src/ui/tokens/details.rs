@@ -120,36 +120,36 @@ pub async fn details(
     SignedIn(call): SignedIn,
     Id(id): Id,
 ) -> Result<Response, Error> {
-    TokenPage::load(&app, &call, &visit, TokenId(id), None).await
+    let page = TokenPage::load(&app, &call, &visit, TokenId(id)).await?;
+    Ok(Rendered(page).into_response())
 }
 
 impl TokenPage {
-    /// The page of a token, behind a dialog if there is one.
-    pub(super) async fn load(
-        app: &App,
-        call: &Call,
-        visit: &Visit,
-        id: TokenId,
-        dialog: Option<Dialog>,
-    ) -> Result<Response, Error> {
+    /// The page of a token.
+    pub(super) async fn load(app: &App, call: &Call, visit: &Visit, id: TokenId) -> Result<Self, Error> {
         let details = views::details(app, call, id).await?;
-        Ok(Self::of(call, visit, &details, dialog).into_response())
+        Ok(Self::of(call, visit, &details))
     }
 
     /// The page of a token about which everything is known.
-    pub(super) fn of(
-        call: &Call,
-        visit: &Visit,
-        details: &Details,
-        dialog: Option<Dialog>,
-    ) -> Rendered<Self> {
+    pub(super) fn of(call: &Call, visit: &Visit, details: &Details) -> Self {
         let (list, title) = match kind(&details.token) {
             TokenKind::Personal => (TokenKind::Personal, "Tokens"),
             TokenKind::Service => (TokenKind::Service, "Service tokens"),
         };
         let page = visit.page(Section::Tokens, &details.token.name).below(title, list_of(list));
         let view = View::new(call, &page, details);
-        Rendered(Self { page, view, dialog })
+        Self { page, view, dialog: None }
+    }
+
+    /// The page with a dialog in front of it.
+    pub(super) fn with(self, dialog: Dialog) -> Response {
+        Rendered(Self { dialog: Some(dialog), ..self }).into_response()
+    }
+
+    /// What the token is called.
+    pub(super) fn name(&self) -> &str {
+        &self.view.name
     }
 
     /// “Revoke …?”, for the title of a dialog.

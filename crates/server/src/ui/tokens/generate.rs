@@ -127,7 +127,8 @@ pub async fn form(
         is_scim: false,
         close: list_of(beginning.kind),
     };
-    TokensPage::behind(&app, &call, &visit, beginning.kind, Dialog::Generate(Box::new(dialog))).await
+    let page = TokensPage::behind(&app, &call, &visit, beginning.kind).await?;
+    Ok(page.with(Dialog::Generate(Box::new(dialog))))
 }
 
 /// The service users that fit; whoever makes no service token needs none, but may change their mind.
@@ -153,32 +154,36 @@ pub async fn generate(
         scim_endpoints_only: form.scim_endpoints_only.is_some(),
         user_id: (form.kind == TokenKind::Service).then_some(service_user),
     };
-    let (kind, close) = (form.kind, list_of(form.kind));
+    let close = list_of(form.kind);
+    // All that can fail comes before the token is made: its secret is shown with this answer or never.
+    let behind = TokensPage::behind(&app, &call, &visit, form.kind).await?;
     match forms::generate(&app, &call, wanted, &form.form).await {
         Ok(Sent::Made(generated)) => {
             let page = visit.page(Section::Tokens, "Tokens");
             let shown = TokenShown::new(&app, &page, generated, close);
-            TokensPage::behind(&app, &call, &visit, kind, Dialog::Shown(Box::new(shown))).await
+            Ok(behind.with(Dialog::Shown(Box::new(shown))))
         }
         Ok(Sent::Before(token)) => {
-            let dialog = Dialog::Before(MadeBefore::new(&token, close));
-            let page = TokensPage::behind(&app, &call, &visit, kind, dialog).await?;
+            let page = behind.with(Dialog::Before(MadeBefore::new(&token, close)));
             Ok((http::StatusCode::CONFLICT, page).into_response())
         }
-        Err(error) => again(&app, &call, &visit, form, candidates, error).await,
+        Err(error) => {
+            let status = error.status();
+            let dialog = again(&app, &call, &visit, form, candidates, error)?;
+            Ok((status, behind.with(Dialog::Generate(Box::new(dialog)))).into_response())
+        }
     }
 }
 
 /// The dialog with what was sent, and what is wrong with it.
-async fn again(
+fn again(
     app: &App,
     call: &Call,
     visit: &Visit,
     form: GenerateForm,
     candidates: Candidates,
     error: Error,
-) -> Result<Response, Error> {
-    let status = error.status();
+) -> Result<GenerateDialog, Error> {
     let is_taken = matches!(error, Error::Exists(_));
     let mut messages = Messages::of_error(error, "name")?;
     if is_taken {
@@ -191,21 +196,18 @@ async fn again(
         messages.reword("user_id", unnamed(form.user_id.trim(), &candidates));
     }
     let page = visit.page(Section::Tokens, "Tokens");
-    let kind = form.kind;
-    let dialog = GenerateDialog {
+    Ok(GenerateDialog {
         form: form.form,
         messages,
         name: form.name,
-        is_service: kind == TokenKind::Service,
+        is_service: form.kind == TokenKind::Service,
         is_admin: call.caller.has(Permission::ManageServiceTokens),
         user_id: candidates.named.as_ref().map_or(form.user_id, |user| user.user_id.clone()),
         candidates,
         lifetimes: Lifetimes::sent(&page, policy(app), &form.expires_in_days),
         is_scim: form.scim_endpoints_only.is_some(),
-        close: list_of(kind),
-    };
-    let page = TokensPage::behind(app, call, visit, kind, Dialog::Generate(Box::new(dialog))).await?;
-    Ok((status, page).into_response())
+        close: list_of(form.kind),
+    })
 }
 
 fn taken(form: &GenerateForm, candidates: &Candidates) -> String {

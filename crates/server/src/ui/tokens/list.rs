@@ -162,7 +162,8 @@ pub async fn personal(
     SignedIn(call): SignedIn,
     Query(asked): Query<ListQuery>,
 ) -> Result<Response, Error> {
-    TokensPage::load(&app, &call, &visit, TokenKind::Personal, &asked, None).await
+    let page = TokensPage::load(&app, &call, &visit, TokenKind::Personal, &asked).await?;
+    Ok(Rendered(page).into_response())
 }
 
 /// `GET /settings/tokens/service`
@@ -172,22 +173,22 @@ pub async fn service(
     ManagesServiceTokens(call): ManagesServiceTokens,
     Query(asked): Query<ListQuery>,
 ) -> Result<Response, Error> {
-    TokensPage::load(&app, &call, &visit, TokenKind::Service, &asked, None).await
+    let page = TokensPage::load(&app, &call, &visit, TokenKind::Service, &asked).await?;
+    Ok(Rendered(page).into_response())
 }
 
 impl TokensPage {
-    /// The list as it is asked for, behind a dialog if there is one.
-    pub(super) async fn load(
+    /// The list as it is asked for.
+    async fn load(
         app: &App,
         call: &Call,
         visit: &Visit,
         kind: TokenKind,
         asked: &ListQuery,
-        dialog: Option<Dialog>,
-    ) -> Result<Response, Error> {
+    ) -> Result<Self, Error> {
         let page = visit.page(Section::Tokens, "Tokens");
         let view = View::load(app, call, &page, kind, asked).await?;
-        Ok(Rendered(Self { page, view, dialog }).into_response())
+        Ok(Self { page, view, dialog: None })
     }
 
     /// How many tokens the dialog is about.
@@ -198,17 +199,21 @@ impl TokensPage {
         }
     }
 
-    /// The whole list behind a dialog.
+    /// The whole list, to stand behind a dialog.
     pub(super) async fn behind(
         app: &App,
         call: &Call,
         visit: &Visit,
         kind: TokenKind,
-        dialog: Dialog,
-    ) -> Result<Response, Error> {
+    ) -> Result<Self, Error> {
         // Whoever asks for what isn't theirs sees their own.
         let kind = if call.caller.has(Permission::ManageServiceTokens) { kind } else { TokenKind::Personal };
-        Self::load(app, call, visit, kind, &ListQuery::default(), Some(dialog)).await
+        Self::load(app, call, visit, kind, &ListQuery::default()).await
+    }
+
+    /// The page with a dialog in front of it.
+    pub(super) fn with(self, dialog: Dialog) -> Response {
+        Rendered(Self { dialog: Some(dialog), ..self }).into_response()
     }
 }
 
@@ -325,7 +330,8 @@ fn rotation(page: &Page, token: &Token, list: &views::List) -> Option<(String, S
     let related = |id| list.related.get(&id);
     if let Some(new) = token.rotated_by.and_then(related) {
         let words = match views::progress(token, new, page.now()) {
-            views::Progress::OldIsUsed | views::Progress::NewIsUnused => "Old one still in use".to_owned(),
+            views::Progress::NewIsUnused => "The new token hasn’t been used yet".to_owned(),
+            views::Progress::OldIsUsed => "Old one still in use".to_owned(),
             views::Progress::OldIsQuiet { .. } => "Old one, quiet".to_owned(),
             views::Progress::Done => format!("Succeeded by {}", new.name),
             views::Progress::NewIsDead => return succeeds(token, list),

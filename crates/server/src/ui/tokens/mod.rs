@@ -15,7 +15,7 @@ use tokenhouse_store::tokens::Token;
 
 use super::moment::Moment;
 use super::page::Page;
-use super::theme::local;
+use super::sign_in::{HOME, local};
 use crate::service::tokens;
 
 /// The list of personal tokens.
@@ -46,12 +46,17 @@ pub struct Way {
 impl Way {
     /// The page they came from, or else this one.
     fn back_or(&self, otherwise: &str) -> String {
-        self.back.as_deref().map_or(otherwise, local).to_owned()
+        self.back().unwrap_or(otherwise).to_owned()
     }
 
     /// The query that keeps the way back, if there is one.
     fn query(&self) -> String {
-        self.back.as_deref().map_or_else(String::new, |back| query(local(back)))
+        self.back().map_or_else(String::new, query)
+    }
+
+    /// Where they came from; the front door instead of anything that could lead to another site.
+    fn back(&self) -> Option<&str> {
+        self.back.as_deref().map(|back| local(back).unwrap_or(HOME))
     }
 }
 
@@ -110,15 +115,15 @@ fn isolated(name: &str) -> String {
 
 /// A form was sent again that has made its token already.
 #[derive(Debug)]
-struct MadeBefore {
-    name: String,
+pub(super) struct MadeBefore {
+    pub(super) name: String,
     /// The page of the token; `None` if it has been deleted since.
-    path: Option<String>,
-    close: String,
+    pub(super) path: Option<String>,
+    pub(super) close: String,
 }
 
 impl MadeBefore {
-    fn new(token: &Token, close: impl Into<String>) -> Self {
+    pub(super) fn new(token: &Token, close: impl Into<String>) -> Self {
         let path = token.deleted_at.is_none().then(|| path(token.id));
         Self { name: token.name.clone(), path, close: close.into() }
     }

@@ -54,7 +54,8 @@ pub async fn form(
     let name = proposal.name.as_str().to_owned();
     let dialog = RotateDialog::new(&app, &visit, &proposal, &way, None);
     let dialog = RotateDialog { form: forms::number(&app)?, name, ..dialog };
-    TokenPage::load(&app, &call, &visit, id, Some(Dialog::Rotate(Box::new(dialog)))).await
+    let page = TokenPage::load(&app, &call, &visit, id).await?;
+    Ok(page.with(Dialog::Rotate(Box::new(dialog))))
 }
 
 impl RotateDialog {
@@ -86,16 +87,17 @@ pub async fn rotate(
     let days = lifetimes::parse(&form.expires_in_days);
     let wanted = Succession { name: Some(&form.name), lifetime: WantedLifetime::Days(days) };
     let old = path(id);
+    // All that can fail comes before the token is made: its secret is shown with this answer or never.
+    let behind = TokenPage::load(&app, &call, &visit, id).await?;
     let error = match forms::rotate(&app, &call, id, wanted, &form.form).await {
         Ok(Sent::Made(generated)) => {
             let page = visit.page(Section::Tokens, "");
             let mut shown = TokenShown::new(&app, &page, generated, old);
-            shown.succeeds = Some(crate::service::tokens::one(&app, &call, id).await?.name);
-            return TokenPage::load(&app, &call, &visit, id, Some(Dialog::Shown(Box::new(shown)))).await;
+            shown.succeeds = Some(behind.name().to_owned());
+            return Ok(behind.with(Dialog::Shown(Box::new(shown))));
         }
         Ok(Sent::Before(token)) => {
-            let dialog = Dialog::Before(MadeBefore::new(&token, old));
-            let page = TokenPage::load(&app, &call, &visit, id, Some(dialog)).await?;
+            let page = behind.with(Dialog::Before(MadeBefore::new(&token, old)));
             return Ok((http::StatusCode::CONFLICT, page).into_response());
         }
         Err(error) => error,
@@ -113,6 +115,5 @@ pub async fn rotate(
     }
     let dialog = RotateDialog::new(&app, &visit, &proposal, &way, Some(&form.expires_in_days));
     let dialog = RotateDialog { form: form.form, name: form.name, messages, ..dialog };
-    let page = TokenPage::load(&app, &call, &visit, id, Some(Dialog::Rotate(Box::new(dialog)))).await?;
-    Ok((status, page).into_response())
+    Ok((status, behind.with(Dialog::Rotate(Box::new(dialog)))).into_response())
 }
