@@ -45,7 +45,7 @@ async fn an_unknown_path_is_a_page_for_browsers_and_a_problem_for_programs() {
         server.client().get(path).await.problem(404);
         browser.send(Method::POST, path, None, "").await.problem(404);
     }
-    for path in ["/api/nothing", "/api/users/1/x", "/scim/v2/Nothing", "/oauth/nothing", "/assets/nothing"] {
+    for path in ["/api/nothing", "/api/users/1/x", "/scim/v1/Nothing", "/oauth/nothing", "/assets/nothing"] {
         browser.get(path).await.problem(404);
     }
     browser.get("/api/users").await.problem(401);
