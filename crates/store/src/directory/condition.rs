@@ -129,9 +129,8 @@ impl Field {
 fn compare(statement: &mut Statement, column: &str, comparison: Comparison, text: &str) {
     match comparison {
         Comparison::Contains => {
-            // Taking the part out changes a text that has it. LIKE knows wildcards and limits.
-            statement.text("replace(").text(column).text(", ").value(text);
-            statement.text(", '') <> ").text(column);
+            // LIKE knows wildcards and limits.
+            statement.text("instr(").text(column).text(", ").value(text).text(") > 0");
         }
         Comparison::StartsWith => {
             statement.text("substr(").text(column).text(", 1, length(").value(text);
