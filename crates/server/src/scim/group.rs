@@ -88,14 +88,27 @@ fn members(wanted: &mut Wanted, verb: Verb, target: &Target, value: &Value) -> R
         },
         (None, None | Some(_), Verb::Add) => MemberChange::Add(known(value)?),
         (None, None | Some(_), Verb::Replace) => MemberChange::Replace(known(value)?),
-        // A membership has nothing that could be changed: who is meant by the filter is in.
-        (Some(filter), _, Verb::Add | Verb::Replace) => MemberChange::Add(chosen(filter)?),
-        (_, Some(_), Verb::Remove) => {
-            return Err(Error::Scim(ScimType::Mutability, "a part of a membership can't be removed".into()));
+        (Some(filter), None, Verb::Add | Verb::Replace) if value.is_null() => {
+            MemberChange::Remove(chosen(filter)?)
         }
+        // A membership has nothing that could be changed: who is meant by the filter is in.
+        (Some(filter), part, Verb::Add | Verb::Replace) => {
+            let chosen = chosen(filter)?;
+            let names_somebody = part.is_none_or(|part| part.name == "value");
+            let named = if names_somebody { ids(value)? } else { Vec::new() };
+            if named.iter().any(|id| id.is_none_or(|id| !chosen.contains(&id))) {
+                return Err(fixed());
+            }
+            MemberChange::Add(chosen)
+        }
+        (_, Some(_), Verb::Remove) => return Err(fixed()),
     };
     wanted.members.push(step);
     Ok(())
+}
+
+fn fixed() -> Error {
+    Error::Scim(ScimType::Mutability, "a membership can't be changed: remove one and add another".into())
 }
 
 /// Who is chosen by `members[value eq "7"]`.

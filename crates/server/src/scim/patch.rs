@@ -17,6 +17,9 @@ const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 /// The most bytes of a path.
 const PATH_LIMIT: usize = 8 * 1024;
 
+/// The most operations of a request: they are done while everybody else who changes something waits.
+const OPERATIONS_LIMIT: usize = 500;
+
 /// What an operation does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verb {
@@ -40,6 +43,9 @@ pub struct Operation<'a> {
 pub fn operations(body: &Object) -> Result<Vec<Operation<'_>>, Error> {
     value::check_schema(body, PATCH)?;
     match value::get(body, "Operations") {
+        Some(Value::Array(operations)) if operations.len() > OPERATIONS_LIMIT => {
+            Err(invalid(format!("there are more than {OPERATIONS_LIMIT} operations")))
+        }
         Some(Value::Array(operations)) if !operations.is_empty() => {
             operations.iter().map(operation).collect()
         }
@@ -227,17 +233,19 @@ fn at(object: &mut Object, verb: Verb, target: &Target, value: Option<&Value>) -
         };
         set_part(&mut parts, verb, part, value)?;
         (!parts.is_empty()).then_some(Value::Object(parts))
+    } else if let (Kind::Complex(_), Some(Value::Object(new)), Verb::Add | Verb::Replace) =
+        (attribute.kind, value, verb)
+    {
+        let mut parts = match before {
+            Some(Value::Object(parts)) => parts,
+            _ => Object::new(),
+        };
+        set_parts(&mut parts, attribute, new)?;
+        (!parts.is_empty()).then_some(Value::Object(parts))
+    } else if verb == Verb::Remove {
+        None
     } else {
-        let new =
-            if verb == Verb::Remove { None } else { value::read(attribute, value.unwrap_or(&Value::Null))? };
-        match (attribute.kind, before, new) {
-            // Parts that aren't named stay.
-            (Kind::Complex(_), Some(Value::Object(mut parts)), Some(Value::Object(new))) => {
-                parts.extend(new);
-                Some(Value::Object(parts))
-            }
-            (_, _, new) => new,
-        }
+        value::read(attribute, value.unwrap_or(&Value::Null))?
     };
     if let Some(after) = after {
         object.insert(attribute.name.to_owned(), after);
@@ -251,6 +259,16 @@ fn set_part(parts: &mut Object, verb: Verb, part: &Attribute, value: Option<&Val
         Some(new) => parts.insert(part.name.to_owned(), new),
         None => parts.remove(part.name),
     };
+    Ok(())
+}
+
+/// Sets the parts that are named; the others stay.
+fn set_parts(parts: &mut Object, attribute: &Attribute, new: &Object) -> Result<(), Error> {
+    for (name, value) in new {
+        if let Some(part) = attribute.part(name) {
+            set_part(parts, Verb::Replace, part, Some(value))?;
+        }
+    }
     Ok(())
 }
 
@@ -275,9 +293,10 @@ fn in_list(
     Ok(match verb {
         Verb::Replace => given,
         // Without values all go; with values, only those.
-        Verb::Remove if given.is_empty() => Vec::new(),
+        Verb::Remove if value.is_none_or(Value::is_null) => Vec::new(),
         Verb::Remove => {
-            let is_given = |known: &Value| given.iter().any(|given| path::says_all_of(known, given));
+            let is_given =
+                |known: &Value| given.iter().any(|given| path::is_meant(target.attribute, known, given));
             values.into_iter().filter(|known| !is_given(known)).collect()
         }
         Verb::Add => {
@@ -330,12 +349,9 @@ fn in_chosen(
         return Ok(values);
     }
     if chosen.is_empty() {
-        if verb == Verb::Remove {
-            return Ok(values);
-        }
-        let mut new = target.template()?;
-        set(&mut new, verb, target, value)?;
-        if !new.is_empty() {
+        if verb != Verb::Remove && target.gives_something(value)? {
+            let mut new = target.template()?;
+            set(&mut new, verb, target, value)?;
             add(&mut values, Value::Object(new));
         }
         return Ok(values);
@@ -354,6 +370,9 @@ fn in_chosen(
 fn set(parts: &mut Object, verb: Verb, target: &Target, value: Option<&Value>) -> Result<(), Error> {
     if let Some(part) = target.part {
         return set_part(parts, verb, part, value);
+    }
+    if let Some(Value::Object(new)) = value {
+        return set_parts(parts, target.attribute, new);
     }
     match value::one(target.attribute, value.unwrap_or(&Value::Null))? {
         Some(Value::Object(new)) => parts.extend(new),

@@ -1,7 +1,7 @@
 //! A person as JSON, and back.
 
 use serde_json::{Value, json};
-use tokenhouse_core::people::{Name, Role, fold};
+use tokenhouse_core::people::{NAME_LIMIT, Name, Role, fold};
 use tokenhouse_store::directory::{Attribute, Person};
 
 use super::resource::{Resource, meta};
@@ -12,9 +12,6 @@ use crate::service::directory::Wanted;
 
 /// The most bytes of everything that a directory says of a person.
 const DOCUMENT_LIMIT: usize = 64 * 1024;
-
-/// The most characters of a user name, an address or a display name.
-const NAME_LIMIT: usize = 255;
 
 /// What we have columns for.
 const COLUMNS: [&str; 3] = ["userName", "externalId", "active"];
@@ -57,10 +54,12 @@ pub(super) fn change(
     says_roles: bool,
 ) -> Result<(Object, Wanted), Error> {
     let before = self::document(person)?;
-    let leaves_roles_to_us =
-        !said(person)?.contains_key("roles") && (!says_roles || document.get("roles") == before.get("roles"));
+    let never_said = !said(person)?.contains_key("roles");
+    let leaves_roles_to_us = never_said && (!says_roles || document.get("roles") == before.get("roles"));
     if leaves_roles_to_us {
         document.remove("roles");
+    } else if never_said {
+        prefer_said_role(&mut document, &before);
     }
     let mut wanted = wanted(document, &before)?;
     let mut kept = beyond_columns(before);
@@ -184,6 +183,18 @@ fn roles(document: &Object) -> &[Value] {
 /// The highest of our roles that a document names.
 fn role(document: &Object) -> Role {
     roles(document).iter().filter_map(known_role).max().unwrap_or(Role::Member)
+}
+
+/// Takes a role that was given here from among `roles` if the directory has now said one itself.
+fn prefer_said_role(document: &mut Object, before: &Object) {
+    let given_here = |role: &Value| known_role(role).is_some() && roles(before).contains(role);
+    let said = |role: &Value| known_role(role).is_some() && !roles(before).contains(role);
+    if !roles(document).iter().any(said) {
+        return;
+    }
+    if let Some(Value::Array(roles)) = document.get_mut("roles") {
+        roles.retain(|role| !given_here(role));
+    }
 }
 
 /// Makes `role` the only one of ours among `roles`. What was said of it otherwise, such as that it is the

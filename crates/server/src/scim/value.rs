@@ -73,6 +73,10 @@ pub(super) fn one(attribute: &Attribute, value: &Value) -> Result<Option<Value>,
         (Kind::Boolean, value) => {
             boolean(value).map(|flag| Some(Value::Bool(flag))).ok_or_else(|| wrong(attribute))
         }
+        // As if it weren't there: `pr` doesn't find what is empty.
+        (Kind::Text { .. } | Kind::Reference(_) | Kind::DateTime, Value::String(text)) if text.is_empty() => {
+            Ok(None)
+        }
         (Kind::Text { .. } | Kind::Reference(_) | Kind::DateTime, Value::String(text)) => {
             check_text(attribute, text)?;
             Ok(Some(Value::String(text.clone())))

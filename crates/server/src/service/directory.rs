@@ -171,7 +171,9 @@ async fn replace(writer: &mut Writer, id: UserId, wanted: &Wanted, role: Role) -
 fn said((external_id, document): (Option<&str>, &Document), wanted: &Wanted) -> Changes {
     let changes = Changes::default().note("external_id", external_id, wanted.external_id.as_deref());
     let names: std::collections::BTreeSet<&String> = document.keys().chain(wanted.document.keys()).collect();
-    names
-        .into_iter()
-        .fold(changes, |changes, name| changes.note(name, document.get(name), wanted.document.get(name)))
+    names.into_iter().fold(changes, |changes, name| {
+        // The name as a whole has its own place in records.
+        let place = if name == "name" { "name_parts" } else { name };
+        changes.note(place, document.get(name), wanted.document.get(name))
+    })
 }

@@ -61,6 +61,7 @@ mod scim_permissions;
 mod scim_query;
 mod scim_safety;
 mod scim_users;
+mod scim_values;
 mod service_user_pages;
 mod sessions;
 mod sign_in;

@@ -7,8 +7,11 @@ use tokenhouse_store::directory::{Comparison, Inside};
 
 use super::{Object, invalid_path, no_target};
 use crate::error::Error;
-use crate::scim::filter;
-use crate::scim::schema::{Attribute, Kind, Mutability, Place, ResourceType};
+use crate::scim::schema::{Attribute, Mutability, Place, ResourceType};
+use crate::scim::{filter, value};
+
+/// The most comparisons in a path: each value is looked at for each.
+const TERMS_LIMIT: usize = 10;
 
 /// An attribute, or some of its values, or a part of them.
 #[derive(Debug)]
@@ -56,6 +59,9 @@ impl Target {
         let part =
             part.as_deref().map(|part| attribute.part(part).ok_or_else(|| no_part(part))).transpose()?;
         let filter = filter.map(|filter| filter::inside(attribute, filter)).transpose()?;
+        if filter.as_ref().is_some_and(|filter| terms(filter) > TERMS_LIMIT) {
+            return Err(invalid_path(format!("`path` has more than {TERMS_LIMIT} comparisons")));
+        }
         Ok(Self { extension, attribute, part, filter })
     }
 
@@ -73,11 +79,21 @@ impl Target {
         }
     }
 
-    /// A new value that the filter would choose, where none is there yet.
+    /// Whether there is anything in what is to be set.
+    pub(super) fn gives_something(&self, value: Option<&Value>) -> Result<bool, Error> {
+        let value = value.unwrap_or(&Value::Null);
+        Ok(value::one(self.part.unwrap_or(self.attribute), value)?.is_some())
+    }
+
+    /// A new value that the filter would choose, where none is there yet: one of a type, or the primary one,
+    /// but none that would be what it is only because it was looked for.
     pub(super) fn template(&self) -> Result<Object, Error> {
         let mut template = Object::new();
         if let Some(filter) = &self.filter {
             self.fill(&mut template, filter)?;
+        }
+        if template.contains_key("value") {
+            return Err(no_target("no value is like this"));
         }
         Ok(template)
     }
@@ -87,15 +103,21 @@ impl Target {
             Inside::All(parts) => parts.iter().try_for_each(|part| self.fill(template, part)),
             Inside::Is(name, Comparison::Equal, text, _) => {
                 let part = self.attribute.part(name).ok_or_else(|| no_target("no value is like this"))?;
-                let value = match part.kind {
-                    Kind::Boolean => Value::Bool(text == "true"),
-                    _ => Value::String(text.clone()),
-                };
-                template.insert(part.name.to_owned(), value);
+                if let Some(value) = value::one(part, &Value::String(text.clone()))? {
+                    template.insert(part.name.to_owned(), value);
+                }
                 Ok(())
             }
             _ => Err(no_target("no value is like this, and none can be made from the filter")),
         }
+    }
+}
+
+fn terms(inside: &Inside) -> usize {
+    match inside {
+        Inside::All(parts) | Inside::Any(parts) => parts.iter().map(terms).sum(),
+        Inside::Not(part) => terms(part),
+        Inside::Present(_) | Inside::Is(..) => 1,
     }
 }
 
@@ -117,7 +139,7 @@ fn holds(inside: &Inside, parts: &Object) -> bool {
 }
 
 fn text(parts: &Object, name: &str) -> Option<String> {
-    match crate::scim::value::get(parts, name)? {
+    match value::get(parts, name)? {
         Value::String(text) => Some(text.clone()),
         Value::Bool(flag) => Some(flag.to_string()),
         _ => None,
@@ -137,12 +159,13 @@ fn compares(text: &str, comparison: Comparison, wanted: &str) -> bool {
     }
 }
 
-/// Whether a value has everything that another one names.
-pub(super) fn says_all_of(known: &Value, named: &Value) -> bool {
-    match (known, named) {
-        (Value::Object(known), Value::Object(named)) => {
-            named.iter().all(|(name, value)| known.get(name) == Some(value))
-        }
-        (known, named) => known == named,
-    }
+/// Whether a value is the one that another names: by its `value`, where that is named, or else by all that is.
+/// Case makes a difference where it does in filters.
+pub(super) fn is_meant(attribute: &Attribute, known: &Value, named: &Value) -> bool {
+    let (Some(known), Some(named)) = (known.as_object(), named.as_object()) else { return known == named };
+    let same = |name: &str| match (text(known, name), text(named, name), attribute.part(name)) {
+        (Some(known), Some(named), Some(part)) if !part.is_exact() => fold(&known) == fold(&named),
+        (known, named, _) => known == named,
+    };
+    if named.contains_key("value") { same("value") } else { named.keys().all(|name| same(name)) }
 }
