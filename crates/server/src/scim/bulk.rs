@@ -1,6 +1,7 @@
 //! Many changes in one request (RFC 7644, section 3.7), each of which is a transaction of its own.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -29,7 +30,7 @@ struct Operation<'a> {
     path: &'a str,
     bulk_id: Option<&'a str>,
     seen: Seen,
-    data: Value,
+    data: &'a Value,
 }
 
 /// What became of an operation.
@@ -44,7 +45,7 @@ fn syntax(problem: &str) -> Error {
     Error::Scim(ScimType::InvalidSyntax, problem.to_owned())
 }
 
-/// Does what it can, in order; what refers to something that comes later waits for that.
+/// Does what it can, in order; what refers to something that comes later is done as soon as that is made.
 pub(super) async fn bulk(
     State(app): State<Arc<App>>,
     Provisions(call): Provisions,
@@ -89,7 +90,7 @@ fn read(operation: &Value) -> Result<Operation<'_>, Error> {
         path: text("path")?.ok_or_else(|| syntax("`path` is required"))?,
         bulk_id: text("bulkId")?,
         seen: etag::seen(text("version")?.into_iter()),
-        data: value::get(operation, "data").cloned().unwrap_or_default(),
+        data: value::get(operation, "data").unwrap_or(&Value::Null),
     })
 }
 
@@ -110,6 +111,70 @@ fn answer(operation: &Operation<'_>, outcome: Outcome) -> Value {
     answer
 }
 
+/// What a text refers to, if it is a reference.
+fn reference(text: &str) -> Option<&str> {
+    text.strip_prefix(REFERENCE)
+}
+
+/// The path, with or without a slash before it.
+fn segments<'a>(operation: &Operation<'a>) -> impl Iterator<Item = &'a str> {
+    operation.path.trim_start_matches('/').split('/')
+}
+
+/// What a value refers to.
+fn collect<'a>(value: &'a Value, references: &mut HashSet<&'a str>) {
+    match value {
+        Value::String(text) => references.extend(reference(text)),
+        Value::Array(values) => values.iter().for_each(|value| collect(value, references)),
+        Value::Object(parts) => parts.values().for_each(|value| collect(value, references)),
+        _ => {}
+    }
+}
+
+/// Which operations are still to be done, by their positions.
+struct Waiting<'a> {
+    /// Those that can be done, the first one on top.
+    ready: BinaryHeap<Reverse<usize>>,
+    /// Who refers to what isn't made yet.
+    by_reference: HashMap<&'a str, Vec<usize>>,
+    /// To how much of that each refers.
+    missing: Vec<usize>,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(operations: &[Operation<'a>]) -> Self {
+        let mut waiting =
+            Self { ready: BinaryHeap::new(), by_reference: HashMap::new(), missing: Vec::new() };
+        for (position, operation) in operations.iter().enumerate() {
+            let mut references: HashSet<_> = segments(operation).filter_map(reference).collect();
+            collect(operation.data, &mut references);
+            waiting.missing.push(references.len());
+            if references.is_empty() {
+                waiting.ready.push(Reverse(position));
+            }
+            for bulk_id in references {
+                waiting.by_reference.entry(bulk_id).or_default().push(position);
+            }
+        }
+        waiting
+    }
+
+    /// The first one that can be done.
+    fn next(&mut self) -> Option<usize> {
+        self.ready.pop().map(|Reverse(position)| position)
+    }
+
+    /// Lets those go on that waited for this alone.
+    fn made(&mut self, bulk_id: &str) {
+        for position in self.by_reference.remove(bulk_id).unwrap_or_default() {
+            self.missing[position] -= 1;
+            if self.missing[position] == 0 {
+                self.ready.push(Reverse(position));
+            }
+        }
+    }
+}
+
 struct Run<'a> {
     app: &'a App,
     call: &'a Call,
@@ -123,70 +188,54 @@ impl Run<'_> {
     /// What became of each operation; `None` of those that were given up after too many errors.
     async fn all(&mut self, operations: &[Operation<'_>]) -> Vec<Option<Outcome>> {
         let mut outcomes: Vec<Option<Outcome>> = operations.iter().map(|_| None).collect();
-        let mut waiting: Vec<usize> = (0..operations.len()).collect();
-        let mut can_wait = true;
-        while !waiting.is_empty() {
-            let before = waiting.len();
-            let mut still_waiting = Vec::new();
-            for position in waiting {
-                if self.errors >= self.allowed_errors {
-                    return outcomes;
-                }
-                let operation = &operations[position];
-                let Some((path, data)) = self.resolved(operation) else {
-                    if can_wait {
-                        still_waiting.push(position);
-                    } else {
-                        let unknown = "what `bulkId` refers to was not made";
-                        outcomes[position] = Some(self.failed(None, &Error::Conflict(unknown.into())));
-                    }
-                    continue;
-                };
-                outcomes[position] = Some(self.one(operation, &path, data).await);
+        let mut waiting = Waiting::new(operations);
+        while self.errors < self.allowed_errors
+            && let Some(position) = waiting.next()
+        {
+            let operation = &operations[position];
+            outcomes[position] = Some(self.one(operation).await);
+            if let Some(bulk_id) = operation.bulk_id.filter(|bulk_id| self.ids.contains_key(*bulk_id)) {
+                waiting.made(bulk_id);
             }
-            can_wait = still_waiting.len() < before;
-            waiting = still_waiting;
+        }
+        // What still waits refers to what was never made.
+        for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
+            if self.errors >= self.allowed_errors {
+                break;
+            }
+            let unknown = "what `bulkId` refers to was not made";
+            *outcome = Some(self.failed(None, &Error::Conflict(unknown.into())));
         }
         outcomes
     }
 
-    /// Path and data with ids for references; `None` as long as one refers to nothing.
-    fn resolved(&self, operation: &Operation<'_>) -> Option<(String, Value)> {
-        let segments =
-            operation.path.split('/').map(|segment| self.id(segment)).collect::<Option<Vec<_>>>()?;
-        let mut data = operation.data.clone();
-        self.resolve(&mut data).then(|| (segments.join("/"), data))
-    }
-
     /// The id that a text refers to, or the text.
-    fn id<'a>(&'a self, text: &'a str) -> Option<&'a str> {
-        match text.strip_prefix(REFERENCE) {
-            Some(bulk_id) => self.ids.get(bulk_id).map(String::as_str),
-            None => Some(text),
-        }
+    fn id<'a>(&'a self, text: &'a str) -> &'a str {
+        let id = reference(text).and_then(|bulk_id| self.ids.get(bulk_id));
+        id.map_or(text, String::as_str)
     }
 
-    fn resolve(&self, value: &mut Value) -> bool {
+    /// Puts ids in place of references.
+    fn resolve(&self, value: &mut Value) {
         match value {
-            Value::String(text) => match self.id(text).map(str::to_owned) {
-                Some(id) => {
-                    *text = id;
-                    true
-                }
-                None => false,
-            },
-            Value::Array(values) => values.iter_mut().all(|value| self.resolve(value)),
-            Value::Object(parts) => parts.values_mut().all(|value| self.resolve(value)),
-            _ => true,
+            Value::String(text) if reference(text).is_some() => *text = self.id(text).to_owned(),
+            Value::Array(values) => values.iter_mut().for_each(|value| self.resolve(value)),
+            Value::Object(parts) => parts.values_mut().for_each(|value| self.resolve(value)),
+            _ => {}
         }
     }
 
-    async fn one(&mut self, operation: &Operation<'_>, path: &str, data: Value) -> Outcome {
+    /// Does an operation that refers to nothing that is still to be made.
+    async fn one(&mut self, operation: &Operation<'_>) -> Outcome {
         let known = operation.bulk_id.filter(|_| operation.method.eq_ignore_ascii_case("POST"));
         if known.is_some_and(|bulk_id| self.ids.contains_key(bulk_id)) {
             return self.failed(None, &invalid("`bulkId` is there twice"));
         }
-        let mut segments = path.trim_start_matches('/').splitn(2, '/');
+        let path: Vec<_> = segments(operation).map(|segment| self.id(segment)).collect();
+        let path = path.join("/");
+        let mut data = operation.data.clone();
+        self.resolve(&mut data);
+        let mut segments = path.splitn(2, '/');
         let (collection, id) = (segments.next().unwrap_or_default(), segments.next());
         let done = match collection {
             "Users" => self.at::<Users>(operation, id, data).await,
@@ -202,11 +251,11 @@ impl Run<'_> {
                 Outcome { status, location, version, error: None }
             }
             Ok((status, None)) => {
-                let location = Some(format!("{}{path}", base(self.app)));
+                let location = Some(format!("{}/{path}", base(self.app)));
                 Outcome { status, location, version: None, error: None }
             }
             Err(error) => {
-                let location = id.map(|_| format!("{}{path}", base(self.app)));
+                let location = id.map(|_| format!("{}/{path}", base(self.app)));
                 self.failed(location, &error)
             }
         }

@@ -33,7 +33,11 @@ pub(super) trait Endpoint: Send + Sync + 'static {
         selection: &Selection,
     ) -> impl Future<Output = Result<Resource, Error>> + Send;
 
-    fn search(app: &App, query: &Query) -> impl Future<Output = Result<Found, Error>> + Send;
+    fn search(
+        app: &App,
+        query: &Query,
+        selection: &Selection,
+    ) -> impl Future<Output = Result<Found, Error>> + Send;
 
     fn replace(
         app: &App,
@@ -71,7 +75,7 @@ impl Endpoint for Users {
         person::shown(&directory::person(app, UserId(id)).await?, &base(app))
     }
 
-    async fn search(app: &App, query: &Query) -> Result<Found, Error> {
+    async fn search(app: &App, query: &Query, _: &Selection) -> Result<Found, Error> {
         let (condition, sort) = (query.condition(&PEOPLE)?, query.sort(&PEOPLE)?);
         let page = directory::search(app, &condition, &sort, query.window()).await?;
         let base = base(app);
@@ -117,31 +121,25 @@ impl Endpoint for Users {
 /// Teams.
 pub(super) struct Groups;
 
-impl Groups {
-    fn with_members(selection: &Selection) -> bool {
-        selection.shows(&GROUPS, "members")
-    }
-}
-
 impl Endpoint for Groups {
     const RESOURCE: &'static ResourceType = &GROUPS;
 
     async fn create(app: &App, call: &Call, body: &Object, selection: &Selection) -> Result<Resource, Error> {
         value::check_schema(body, GROUP)?;
         let wanted = group::replaced(body)?;
-        let with_members = Self::with_members(selection);
+        let with_members = selection.shows("members");
         let made = groups::create(app, call, &wanted, with_members).await?;
         Ok(group::shown(&made, &base(app)))
     }
 
     async fn find(app: &App, id: i64, selection: &Selection) -> Result<Resource, Error> {
-        let found = groups::group(app, TeamId(id), Self::with_members(selection)).await?;
+        let found = groups::group(app, TeamId(id), selection.shows("members")).await?;
         Ok(group::shown(&found, &base(app)))
     }
 
-    async fn search(app: &App, query: &Query) -> Result<Found, Error> {
+    async fn search(app: &App, query: &Query, selection: &Selection) -> Result<Found, Error> {
         let (condition, sort) = (query.condition(&GROUPS)?, query.sort(&GROUPS)?);
-        let with_members = Self::with_members(&query.selection);
+        let with_members = selection.shows("members");
         let page = groups::search(app, &condition, &sort, query.window(), with_members).await?;
         let base = base(app);
         Ok((page.items.iter().map(|found| group::shown(found, &base)).collect(), page.total))
@@ -156,7 +154,7 @@ impl Endpoint for Groups {
     ) -> Result<Resource, Error> {
         value::check_schema(body, GROUP)?;
         let wanted = group::replaced(body)?;
-        let with_members = Self::with_members(selection);
+        let with_members = selection.shows("members");
         let changed = groups::change(app, call, TeamId(id), seen, &wanted, with_members).await?;
         Ok(group::shown(&changed, &base(app)))
     }
@@ -169,7 +167,7 @@ impl Endpoint for Groups {
         selection: &Selection,
     ) -> Result<Resource, Error> {
         let wanted = group::patched(&patch::operations(body)?)?;
-        let with_members = Self::with_members(selection);
+        let with_members = selection.shows("members");
         let changed = groups::change(app, call, TeamId(id), seen, &wanted, with_members).await?;
         Ok(group::shown(&changed, &base(app)))
     }

@@ -3,7 +3,7 @@
 //! Parsed by the crate `scim_v2`, which bounds depth and terms while it parses. What isn't in our table
 //! of attributes is an error, never "everybody".
 
-use std::borrow::Cow;
+pub(in crate::scim) mod form;
 
 use scim_v2::filter::{AttrExp, AttrPath, CompValue, CompareOp, Filter, ValFilter, ValuePath};
 use tokenhouse_core::clock::Timestamp;
@@ -16,11 +16,18 @@ use crate::error::{Error, ScimType};
 /// The most bytes of a filter.
 const SIZE_LIMIT: usize = 8 * 1024;
 
-/// The most comparisons in a filter: each may cost a look at everybody.
+/// The most comparisons in a filter.
 const TERMS_LIMIT: usize = 200;
+
+/// The most of them that are no `eq`: each may cost a look at everybody, where `eq` has an index.
+const SCANS_LIMIT: usize = 20;
 
 fn invalid<T>(problem: impl Into<String>) -> Result<T, Error> {
     Err(Error::Scim(ScimType::InvalidFilter, problem.into()))
+}
+
+fn unreadable() -> Error {
+    Error::Scim(ScimType::InvalidFilter, "the filter can't be read; see RFC 7644, section 3.4.2.2".into())
 }
 
 /// Reads a filter of people or of teams.
@@ -28,10 +35,15 @@ pub fn parse(resource: &'static ResourceType, text: &str) -> Result<Condition, E
     if text.len() > SIZE_LIMIT {
         return invalid(format!("the filter has more than {SIZE_LIMIT} bytes"));
     }
-    let unreadable = |_| invalid("the filter can't be read; see RFC 7644, section 3.4.2.2");
-    let filter: Filter = with_parts_inside(text).parse().or_else(unreadable)?;
-    if terms(&filter) > TERMS_LIMIT {
+    let filter: Filter = form::grammatical(text)?.parse().map_err(|_| unreadable())?;
+    let mut terms = Vec::new();
+    collect(&filter, &mut terms);
+    if terms.len() > TERMS_LIMIT {
         return invalid(format!("the filter has more than {TERMS_LIMIT} comparisons"));
+    }
+    let is_equality = |term: &&&AttrExp| matches!(term, AttrExp::Comparison(_, CompareOp::Eq, _));
+    if terms.len() - terms.iter().filter(is_equality).count() > SCANS_LIMIT {
+        return invalid(format!("the filter has more than {SCANS_LIMIT} comparisons other than `eq`"));
     }
     condition(resource, &filter)
 }
@@ -41,84 +53,31 @@ pub(super) fn sorted_by(resource: &'static ResourceType, text: &str) -> Result<F
     let invalid_path = || Error::Scim(ScimType::InvalidPath, "`sortBy` names no attribute to sort by".into());
     let probe: Filter = format!("{text} pr").parse().map_err(|_| invalid_path())?;
     match &probe {
-        Filter::Attr(AttrExp::Present(path)) => Ok(field(resource, path).map_err(|_| invalid_path())?.0),
+        Filter::Attr(AttrExp::Present(path)) => match field(resource, path) {
+            Ok((field, kind)) if !matches!(kind, Kind::Complex(_)) => Ok(field),
+            _ => Err(invalid_path()),
+        },
         _ => Err(invalid_path()),
     }
 }
 
-/// Writes `emails[type eq "work"].value eq "x"` as `emails[(type eq "work") and value eq "x"]`: some
-/// directories ask so, and the grammar has it for paths only.
-fn with_parts_inside(text: &str) -> Cow<'_, str> {
-    let mut written = String::new();
-    let mut rest = text;
-    while let Some((before, inside, after)) = bracketed(rest) {
-        let Some((comparison, after)) = after.strip_prefix('.').and_then(comparison_at_start) else {
-            written.push_str(&rest[..rest.len() - after.len()]);
-            rest = after;
-            continue;
-        };
-        written.extend([before, "[(", inside, ") and ", comparison, "]"]);
-        rest = after;
+/// The comparisons in a filter.
+fn collect<'a>(filter: &'a Filter, terms: &mut Vec<&'a AttrExp>) {
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) => parts.iter().for_each(|part| collect(part, terms)),
+        Filter::Not(part) => collect(part, terms),
+        Filter::Attr(term) => terms.push(term),
+        Filter::ValuePath(ValuePath { filter, .. }) => collect_inside(filter, terms),
     }
-    if written.is_empty() {
-        return Cow::Borrowed(text);
-    }
-    written.push_str(rest);
-    Cow::Owned(written)
 }
 
-/// The text before, inside and after the first pair of brackets that is not in a string.
-fn bracketed(text: &str) -> Option<(&str, &str, &str)> {
-    let open = outside_strings(text, b"[")?;
-    let (before, inside) = (&text[..open], &text[open + 1..]);
-    let close = outside_strings(inside, b"]")?;
-    Some((before, &inside[..close], &inside[close + 1..]))
-}
-
-/// Where the first of these bytes is, past all strings.
-fn outside_strings(text: &str, wanted: &[u8]) -> Option<usize> {
-    let (mut quoted, mut escaped) = (false, false);
-    text.bytes().position(|byte| {
-        let found = !quoted && wanted.contains(&byte);
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ => {}
+fn collect_inside<'a>(filter: &'a ValFilter, terms: &mut Vec<&'a AttrExp>) {
+    match filter {
+        ValFilter::And(parts) | ValFilter::Or(parts) => {
+            parts.iter().for_each(|part| collect_inside(part, terms));
         }
-        found
-    })
-}
-
-/// `value eq "x"` or `value pr` at the start of the text, and what comes after it.
-fn comparison_at_start(text: &str) -> Option<(&str, &str)> {
-    let name = text.find(|c: char| c.is_ascii_whitespace())?;
-    let operator = name + text[name..].find(|c: char| !c.is_ascii_whitespace())?;
-    let operator_end =
-        operator + text[operator..].find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len() - operator);
-    let end = if text[operator..operator_end].eq_ignore_ascii_case("pr") {
-        operator_end
-    } else {
-        let value = operator_end + text[operator_end..].find(|c: char| !c.is_ascii_whitespace())?;
-        value + outside_strings(&text[value..], b" )").unwrap_or(text.len() - value)
-    };
-    Some(text.split_at(end))
-}
-
-fn terms(filter: &Filter) -> usize {
-    match filter {
-        Filter::And(parts) | Filter::Or(parts) => parts.iter().map(terms).sum(),
-        Filter::Not(part) => terms(part),
-        Filter::Attr(_) => 1,
-        Filter::ValuePath(ValuePath { filter, .. }) => terms_inside(filter),
-    }
-}
-
-fn terms_inside(filter: &ValFilter) -> usize {
-    match filter {
-        ValFilter::And(parts) | ValFilter::Or(parts) => parts.iter().map(terms_inside).sum(),
-        ValFilter::Not(part) => terms_inside(part),
-        ValFilter::Attr(_) => 1,
+        ValFilter::Not(part) => collect_inside(part, terms),
+        ValFilter::Attr(term) => terms.push(term),
     }
 }
 
@@ -324,31 +283,5 @@ fn part(attribute: &'static Attribute, path: &AttrPath) -> Result<&'static Attri
     match attribute.part(&path.name) {
         Some(part) if path.sub_attr.is_none() && path.uri.is_none() => Ok(part),
         _ => invalid(format!("`{}` has no part `{}`", attribute.name, path.name)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_behind_brackets_is_moved_inside() {
-        for (text, expected) in [
-            (r#"emails[type eq "work"].value eq "a] b""#, r#"emails[(type eq "work") and value eq "a] b"]"#),
-            (
-                r#"(emails[type eq "]."].value pr) and active eq true"#,
-                r#"(emails[(type eq "].") and value pr]) and active eq true"#,
-            ),
-            (
-                r#"emails[primary eq true].value  co  "x\" y" or id pr"#,
-                r#"emails[(primary eq true) and value  co  "x\" y"] or id pr"#,
-            ),
-            (r#"emails[type eq "work"] and title pr"#, r#"emails[type eq "work"] and title pr"#),
-            (r#"userName eq "a[b].value pr""#, r#"userName eq "a[b].value pr""#),
-            ("emails[type pr].", "emails[type pr]."),
-            ("a[b", "a[b"),
-        ] {
-            assert_eq!(with_parts_inside(text), expected);
-        }
     }
 }

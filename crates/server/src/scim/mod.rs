@@ -194,7 +194,7 @@ fn one<E: Endpoint>(
     selection: &Selection,
 ) -> Result<Response, Error> {
     let Resource { value, location, version } = resource;
-    let mut response = scim_json(status, &selection.apply(E::RESOURCE, value))?;
+    let mut response = scim_json(status, &selection.apply(value))?;
     let headers = response.headers_mut();
     headers.insert(header::ETAG, etag::header(version)?);
     headers.insert(header::LOCATION, HeaderValue::try_from(location).map_err(Error::internal)?);
@@ -207,8 +207,9 @@ async fn create<E: Endpoint>(
     query: Query,
     Body(body): Body,
 ) -> Result<Response, Error> {
-    let created = E::create(&app, &call, &body, &query.selection).await?;
-    one::<E>(StatusCode::CREATED, created, &query.selection)
+    let selection = query.selection(E::RESOURCE);
+    let created = E::create(&app, &call, &body, &selection).await?;
+    one::<E>(StatusCode::CREATED, created, &selection)
 }
 
 async fn find<E: Endpoint>(
@@ -218,12 +219,13 @@ async fn find<E: Endpoint>(
     query: Query,
     known: IfNoneMatch,
 ) -> Result<Response, Error> {
-    let found = E::find(&app, id, &query.selection).await?;
+    let selection = query.selection(E::RESOURCE);
+    let found = E::find(&app, id, &selection).await?;
     if known.has(found.version) {
         let tag = etag::header(found.version)?;
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    one::<E>(StatusCode::OK, found, &query.selection)
+    one::<E>(StatusCode::OK, found, &selection)
 }
 
 async fn replace<E: Endpoint>(
@@ -234,8 +236,9 @@ async fn replace<E: Endpoint>(
     IfMatch(seen): IfMatch,
     Body(body): Body,
 ) -> Result<Response, Error> {
-    let changed = E::replace(&app, &call, (id, &seen), &body, &query.selection).await?;
-    one::<E>(StatusCode::OK, changed, &query.selection)
+    let selection = query.selection(E::RESOURCE);
+    let changed = E::replace(&app, &call, (id, &seen), &body, &selection).await?;
+    one::<E>(StatusCode::OK, changed, &selection)
 }
 
 async fn patch_one<E: Endpoint>(
@@ -246,8 +249,9 @@ async fn patch_one<E: Endpoint>(
     IfMatch(seen): IfMatch,
     Body(body): Body,
 ) -> Result<Response, Error> {
-    let changed = E::patch(&app, &call, (id, &seen), &body, &query.selection).await?;
-    one::<E>(StatusCode::OK, changed, &query.selection)
+    let selection = query.selection(E::RESOURCE);
+    let changed = E::patch(&app, &call, (id, &seen), &body, &selection).await?;
+    one::<E>(StatusCode::OK, changed, &selection)
 }
 
 async fn delete_one<E: Endpoint>(
@@ -277,8 +281,9 @@ async fn search<E: Endpoint>(
 }
 
 async fn found<E: Endpoint>(app: &App, query: &Query) -> Result<Response, Error> {
-    let (resources, total) = E::search(app, query).await?;
-    let shown = |resource: Resource| Value::Object(query.selection.apply(E::RESOURCE, resource.value));
+    let selection = query.selection(E::RESOURCE);
+    let (resources, total) = E::search(app, query, &selection).await?;
+    let shown = |resource: Resource| Value::Object(selection.apply(resource.value));
     list(total, query.start, resources.into_iter().map(shown).collect())
 }
 

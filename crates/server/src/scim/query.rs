@@ -23,6 +23,10 @@ const COUNT: i64 = 100;
 /// The most resources that are shown at once.
 pub(super) const COUNT_LIMIT: i64 = 1_000;
 
+/// The most names in a list of attributes, and the most bytes of all of them.
+const NAMES_LIMIT: usize = 100;
+const NAMES_SIZE_LIMIT: usize = 8 * 1024;
+
 /// Which resources, in what order, and what of them.
 #[derive(Debug)]
 pub(super) struct Query {
@@ -32,7 +36,10 @@ pub(super) struct Query {
     count: i64,
     sort_by: Option<String>,
     descending: bool,
-    pub(super) selection: Selection,
+    /// `attributes`
+    only: Vec<String>,
+    /// `excludedAttributes`
+    without: Vec<String>,
 }
 
 impl Query {
@@ -48,15 +55,14 @@ impl Query {
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => Err(invalid(format!("`{name}` must be text"))),
         };
-        let only = names(asked, "attributes")?;
-        let without = names(asked, "excludedAttributes")?;
         Ok(Self {
             filter: text("filter")?,
             start: number(asked, "startIndex")?.unwrap_or(1).max(1),
             count: number(asked, "count")?.unwrap_or(COUNT).clamp(0, COUNT_LIMIT),
             sort_by: text("sortBy")?.filter(|name| !name.is_empty()),
             descending: text("sortOrder")?.is_some_and(|order| order.eq_ignore_ascii_case("descending")),
-            selection: Selection::new(&only, &without),
+            only: names(asked, "attributes")?,
+            without: names(asked, "excludedAttributes")?,
         })
     }
 
@@ -72,6 +78,11 @@ impl Query {
     pub(super) fn sort(&self, resource: &'static ResourceType) -> Result<Sort, Error> {
         let by = self.sort_by.as_deref().map(|name| filter::sorted_by(resource, name)).transpose()?;
         Ok(Sort { descending: self.descending && by.is_some(), by })
+    }
+
+    /// What is shown of them.
+    pub(super) fn selection(&self, resource: &'static ResourceType) -> Selection {
+        Selection::new(resource, &self.only, &self.without)
     }
 
     /// How many, after how many.
@@ -94,14 +105,22 @@ fn number(asked: &Object, name: &str) -> Result<Option<i64>, Error> {
 /// A list of names, also as one text with commas.
 fn names(asked: &Object, name: &str) -> Result<Vec<String>, Error> {
     let wrong = || invalid(format!("`{name}` must be a list of names"));
-    match value::get(asked, name) {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::String(text)) => Ok(text.split(',').map(str::to_owned).collect()),
+    let names: Vec<&str> = match value::get(asked, name) {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::String(text)) => text.split(',').collect(),
         Some(Value::Array(names)) => {
-            names.iter().map(|name| name.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+            names.iter().map(|name| name.as_str().ok_or_else(wrong)).collect::<Result<_, _>>()?
         }
-        Some(_) => Err(wrong()),
+        Some(_) => return Err(wrong()),
+    };
+    if names.len() > NAMES_LIMIT {
+        return Err(invalid(format!("`{name}` has more than {NAMES_LIMIT} names")));
     }
+    if names.iter().map(|name| name.len()).sum::<usize>() > NAMES_SIZE_LIMIT {
+        return Err(invalid(format!("`{name}` has more than {NAMES_SIZE_LIMIT} bytes")));
+    }
+    let names = names.into_iter().map(str::trim).filter(|name| !name.is_empty());
+    Ok(names.map(str::to_owned).collect())
 }
 
 impl FromRequestParts<Arc<App>> for Query {

@@ -48,97 +48,105 @@ impl Resource {
     }
 }
 
-/// Which attributes are shown (RFC 7644, section 3.9).
-#[derive(Debug, Default)]
+/// Which attributes of one type of resources are shown (RFC 7644, section 3.9).
+#[derive(Debug)]
 pub(super) struct Selection {
-    /// Only these, if any are named.
-    only: Vec<PatchPath>,
+    /// Only these, and what is always shown.
+    only: Option<Vec<Named>>,
     /// All but these.
-    without: Vec<PatchPath>,
+    without: Vec<Named>,
+}
+
+/// What a name stands for.
+#[derive(PartialEq, Eq, Debug)]
+enum Named {
+    /// All of the extension with this URN.
+    Extension(&'static str),
+    /// An attribute, or the part of it.
+    Attribute(Place, Option<&'static str>),
 }
 
 /// What is always shown.
 const ALWAYS: [&str; 2] = ["id", "schemas"];
 
 impl Selection {
-    /// Reads lists of names. What can't be a name shows and hides nothing.
-    pub(super) fn new(only: &[String], without: &[String]) -> Self {
+    /// Reads lists of names. What names nothing shows and hides nothing: an `attributes` of which nothing
+    /// can be read still hides the rest.
+    pub(super) fn new(resource: &'static ResourceType, only: &[String], without: &[String]) -> Self {
         let read = |names: &[String]| {
-            let names = names.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
-            names.filter_map(|name| name.parse().ok()).collect()
+            let mut read = Vec::new();
+            for named in names.iter().filter_map(|name| named(resource, name)) {
+                if !read.contains(&named) {
+                    read.push(named);
+                }
+            }
+            read
         };
-        // An `attributes` of which nothing can be read still hides the rest.
-        let mut only_read: Vec<PatchPath> = read(only);
-        if only_read.is_empty() && only.iter().any(|name| !name.trim().is_empty()) {
-            only_read.push(PatchPath::Attr(AttrPath::with_name("id")));
-        }
-        Self { only: only_read, without: read(without) }
+        Self { only: (!only.is_empty()).then(|| read(only)), without: read(without) }
     }
 
     /// As little as there is.
-    pub(super) fn nothing() -> Self {
-        Self::new(&["id".to_owned()], &[])
+    pub(super) const fn nothing() -> Self {
+        Self { only: Some(Vec::new()), without: Vec::new() }
     }
 
     /// Whether an attribute is shown, at least in part.
-    pub(super) fn shows(&self, resource: &'static ResourceType, attribute: &str) -> bool {
-        let names = |path: &PatchPath, with_part: bool| {
-            let found = place(resource, path);
-            found.is_some_and(|(place, part)| {
+    pub(super) fn shows(&self, attribute: &str) -> bool {
+        let names = |named: &Named, with_part: bool| match named {
+            Named::Attribute(place, part) => {
                 place.attribute.name == attribute && (with_part || part.is_none())
-            })
+            }
+            Named::Extension(_) => false,
         };
-        if self.only.is_empty() {
-            !self.without.iter().any(|path| names(path, false))
-        } else {
-            self.only.iter().any(|path| names(path, true))
+        match &self.only {
+            Some(only) => only.iter().any(|named| names(named, true)),
+            None => !self.without.iter().any(|named| names(named, false)),
         }
     }
 
     /// Leaves of a resource what is shown.
-    pub(super) fn apply(&self, resource: &'static ResourceType, mut value: Object) -> Object {
-        if !self.only.is_empty() {
+    pub(super) fn apply(&self, mut value: Object) -> Object {
+        if let Some(only) = &self.only {
             let mut kept = Object::new();
             for name in ALWAYS {
                 kept.extend(value.remove(name).map(|value| (name.to_owned(), value)));
             }
-            for path in &self.only {
-                keep(resource, path, &value, &mut kept);
+            for named in only {
+                keep(named, &value, &mut kept);
             }
             return kept;
         }
-        for path in &self.without {
-            remove(resource, path, &mut value);
+        for named in &self.without {
+            remove(named, &mut value);
         }
         value
     }
 }
 
-/// The attribute that a name stands for, and the part of it.
-fn place(resource: &'static ResourceType, path: &PatchPath) -> Option<(Place, Option<&'static str>)> {
-    let PatchPath::Attr(AttrPath { uri, name, sub_attr }) = path else { return None };
-    let place = resource.find(uri.as_deref(), name)?;
-    let part =
-        sub_attr.as_deref().map(|part| place.attribute.part(part)).map(|part| part.map(|part| part.name));
-    match part {
-        Some(None) => None,
-        Some(part) => Some((place, part)),
-        None => Some((place, None)),
+/// What a name stands for, if it is anything we know.
+fn named(resource: &'static ResourceType, name: &str) -> Option<Named> {
+    if let Some(extension) = resource.extension
+        && resource.is_extension(name)
+    {
+        return Some(Named::Extension(extension.id));
     }
+    let Ok(PatchPath::Attr(AttrPath { uri, name, sub_attr })) = name.parse() else { return None };
+    let place = resource.find(uri.as_deref(), &name)?;
+    let part = match sub_attr {
+        Some(part) => Some(place.attribute.part(&part)?.name),
+        None => None,
+    };
+    Some(Named::Attribute(place, part))
 }
 
-/// The URN of the extension, if a name is that.
-fn extension(resource: &ResourceType, path: &PatchPath) -> Option<&'static str> {
-    let extension = resource.extension?;
-    resource.is_extension(&path.to_string()).then_some(extension.id)
-}
-
-fn keep(resource: &'static ResourceType, path: &PatchPath, from: &Object, kept: &mut Object) {
-    if let Some(urn) = extension(resource, path) {
-        kept.extend(from.get(urn).map(|value| (urn.to_owned(), value.clone())));
-        return;
-    }
-    let Some((Place { extension, attribute }, part)) = place(resource, path) else { return };
+fn keep(named: &Named, from: &Object, kept: &mut Object) {
+    let (Place { extension, attribute }, part) = match *named {
+        Named::Attribute(place, part) => (place, part),
+        Named::Extension(urn) => {
+            kept.extend(from.get(urn).map(|value| (urn.to_owned(), value.clone())));
+            return;
+        }
+    };
     let (from, kept) = match extension {
         None => (from, kept),
         Some(urn) => {
@@ -174,12 +182,14 @@ fn only_part(value: &Value, kept: Option<&Value>, part: &str) -> Value {
     }
 }
 
-fn remove(resource: &'static ResourceType, path: &PatchPath, value: &mut Object) {
-    if let Some(urn) = extension(resource, path) {
-        value.remove(urn);
-        return;
-    }
-    let Some((Place { extension, attribute }, part)) = place(resource, path) else { return };
+fn remove(named: &Named, value: &mut Object) {
+    let (Place { extension, attribute }, part) = match *named {
+        Named::Attribute(place, part) => (place, part),
+        Named::Extension(urn) => {
+            value.remove(urn);
+            return;
+        }
+    };
     if ALWAYS.contains(&attribute.name) {
         return;
     }

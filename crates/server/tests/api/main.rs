@@ -53,6 +53,7 @@ mod scim;
 mod scim_bulk;
 mod scim_discovery;
 mod scim_entra;
+mod scim_filter;
 mod scim_groups;
 mod scim_okta;
 mod scim_parsers;

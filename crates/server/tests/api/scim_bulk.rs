@@ -10,6 +10,7 @@ use super::scim::{Scim, id, path, refused};
 on_both_databases!(
     operations_are_done_in_order,
     references_are_resolved,
+    what_waits_goes_on_as_soon_as_it_can,
     each_operation_stands_for_itself,
     what_is_no_bulk_request_is_refused,
 );
@@ -41,21 +42,24 @@ async fn operations_are_done_in_order(server: TestServer) {
             { "method": "POST", "path": "/Users", "bulkId": "a", "data": { "userName": "bob" } },
             { "method": "patch", "path": path(&eve), "version": eve["meta"]["version"], "data": change },
             { "method": "PUT", "path": path(&max), "data": { "userName": "maximilian" } },
-            { "method": "DELETE", "path": path(&max) },
-            { "method": "POST", "path": "/Groups", "data": { "displayName": "Data", "members": [{ "value": id(&eve) }] } },
+            { "method": "DELETE", "path": path(&max).trim_start_matches('/') },
+            { "method": "DELETE", "path": "Users/999999" },
+            { "method": "POST", "path": "Groups", "data": { "displayName": "Data", "members": [{ "value": id(&eve) }] } },
         ]),
         None,
     )
     .await;
-    assert_eq!(statuses(&done), ["201", "200", "200", "204", "201"]);
+    assert_eq!(statuses(&done), ["201", "200", "200", "204", "404", "201"]);
     assert_eq!((&done[0]["bulkId"], &done[0]["method"]), (&json!("a"), &json!("POST")));
     let location = done[0]["location"].as_str().unwrap();
     let bob =
         scim.get(location.strip_prefix(&format!("{PUBLIC_URL}/scim/v2")).unwrap()).await.expect(200).json();
     assert_eq!((&bob["userName"], &bob["meta"]["version"]), (&json!("bob"), &done[0]["version"]));
-    assert!(done.iter().all(|operation| operation.get("response").is_none()));
+    let with_response = done.iter().filter(|operation| operation.get("response").is_some());
+    assert_eq!(with_response.count(), 1);
     assert_eq!(scim.get(&path(&eve)).await.json()["title"], "T");
     assert_eq!(done[3]["location"], format!("{PUBLIC_URL}/scim/v2{}", path(&max)));
+    assert_eq!(done[4]["location"], format!("{PUBLIC_URL}/scim/v2/Users/999999"));
     refused(&scim.get(&path(&max)).await, 404, None);
 }
 
@@ -84,6 +88,42 @@ async fn references_are_resolved(server: TestServer) {
     let [bob] = &scim.found("/Users", "userName eq \"bob\"", "id").await[..] else { panic!("nobody") };
     assert_eq!(scim.members(group).await, std::slice::from_ref(bob));
     assert!(scim.found("/Users", &format!("manager.value eq \"{bob}\""), "id").await.contains(bob));
+}
+
+async fn what_waits_goes_on_as_soon_as_it_can(server: TestServer) {
+    let scim = start(&server).await;
+    let person = |number: usize, managers: &[usize]| {
+        let references: Vec<Value> =
+            managers.iter().map(|manager| json!({ "value": format!("bulkId:{manager}") })).collect();
+        json!({ "method": "POST", "path": "/Users", "bulkId": number.to_string(),
+            "data": { "userName": format!("p{number}"), "manager": references.first(), "emails": references } })
+    };
+    // Each refers to the next one, the last one to nothing; then one that never waited.
+    let mut operations: Vec<Value> = (0..40).map(|number| person(number, &[number + 1])).collect();
+    operations.extend([person(40, &[]), person(41, &[])]);
+    let done = bulk(&scim, json!(operations), None).await;
+    assert!(statuses(&done).iter().all(|status| *status == "201"), "{done:?}");
+    let ids: Vec<i64> = done
+        .iter()
+        .map(|operation| operation["location"].as_str().unwrap().rsplit('/').next().unwrap().parse().unwrap())
+        .collect();
+    assert!(ids[..=40].is_sorted_by(|one, next| one > next), "{ids:?}");
+    assert!(ids[0] < ids[41], "{ids:?}");
+    let first = scim.get(&format!("/Users/{}", ids[0])).await.expect(200).json();
+    assert_eq!(first[super::scim::ENTERPRISE]["manager"]["value"], ids[1].to_string());
+    // Who refers to two waits for both; who refers to nobody is told in the end, if that isn't given up.
+    let operations = json!([
+        person(50, &[51, 52, 51]),
+        person(51, &[]),
+        person(53, &[54]),
+        person(52, &[]),
+        person(55, &[53])
+    ]);
+    let done = bulk(&scim, operations.clone(), None).await;
+    assert_eq!(statuses(&done), ["201", "201", "409", "201", "409"]);
+    let renamed = operations.to_string().replace("\"p5", "\"q5");
+    let done = bulk(&scim, serde_json::from_str(&renamed).unwrap(), Some(1)).await;
+    assert_eq!(statuses(&done), ["201", "201", "409", "201"]);
 }
 
 async fn each_operation_stands_for_itself(server: TestServer) {

@@ -67,7 +67,8 @@ fn good() -> impl Strategy<Value = String> {
         prop_oneof![
             (part.clone(), part.clone()).prop_map(|(a, b)| format!("{a} and {b}")),
             (part.clone(), part.clone()).prop_map(|(a, b)| format!("({a}) OR {b}")),
-            part.prop_map(|part| format!("not ({part})")),
+            part.clone().prop_map(|part| format!("not ({part})")),
+            part.prop_map(|part| format!("not({part})")),
         ]
     })
 }
