@@ -7,6 +7,7 @@ use scim_v2::filter::PatchPath;
 use serde_json::Value;
 
 pub(super) use self::path::Target;
+use super::filter::form::spaced_not;
 use super::schema::{Attribute, Kind, Mutability, ResourceType};
 use super::value::{self, Object, invalid};
 use crate::error::{Error, ScimType};
@@ -87,7 +88,7 @@ fn parse(path: &str) -> Result<PatchPath, Error> {
     if path.len() > PATH_LIMIT {
         return Err(invalid_path(format!("`path` has more than {PATH_LIMIT} bytes")));
     }
-    path.parse().map_err(|_| invalid_path("`path` can't be read; see RFC 7644, section 3.5.2"))
+    spaced_not(path).parse().map_err(|_| invalid_path("`path` can't be read; see RFC 7644, section 3.5.2"))
 }
 
 /// A step of an operation: with one target, or, for the URN of an extension, all that is in it.
