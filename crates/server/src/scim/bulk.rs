@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use super::endpoint::{Endpoint, Groups, Users};
 use super::resource::{Resource, Selection};
-use super::value::{self, Object, invalid};
+use super::value::{self, Object, invalid, syntax};
 use super::{Body, base, etag, number, scim_json};
 use crate::app::App;
 use crate::auth::guard::{Call, Provisions};
-use crate::error::{Error, Problem, ScimType};
+use crate::error::{Error, Problem};
 use crate::service::directory::Seen;
 
 const REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
@@ -39,10 +39,6 @@ struct Outcome {
     location: Option<String>,
     version: Option<i64>,
     error: Option<Value>,
-}
-
-fn syntax(problem: &str) -> Error {
-    Error::Scim(ScimType::InvalidSyntax, problem.to_owned())
 }
 
 /// Does what it can, in order; what refers to something that comes later is done as soon as that is made.

@@ -7,7 +7,7 @@ pub(in crate::scim) mod form;
 
 use scim_v2::filter::{AttrExp, AttrPath, CompValue, CompareOp, Filter, ValFilter, ValuePath};
 use tokenhouse_core::clock::Timestamp;
-use tokenhouse_core::id::UserId;
+use tokenhouse_core::id::{UserId, number};
 use tokenhouse_store::directory::{Comparison, Condition, Field, Inside, Value};
 
 use super::schema::{Attribute, Kind, ResourceType};
@@ -119,7 +119,7 @@ fn member(inside: &Inside) -> Result<Condition, Error> {
 }
 
 fn member_with(id: &str) -> Condition {
-    match id.parse().ok().filter(|number: &i64| number.to_string() == id) {
+    match number(id) {
         Some(number) => Condition::Member(Some(UserId(number))),
         None => Condition::Any(Vec::new()),
     }

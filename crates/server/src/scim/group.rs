@@ -1,7 +1,7 @@
 //! A team as JSON, and back.
 
 use serde_json::{Value, json};
-use tokenhouse_core::id::UserId;
+use tokenhouse_core::id::{UserId, number};
 use tokenhouse_core::people::Name;
 use tokenhouse_store::directory::{Comparison, Group, Inside};
 
@@ -119,14 +119,10 @@ fn chosen(filter: &Inside) -> Result<Vec<UserId>, Error> {
             Ok(all.concat())
         }
         Inside::Is(part, Comparison::Equal, text, _) if part == "value" => {
-            Ok(number(text).into_iter().collect())
+            Ok(number(text).map(UserId).into_iter().collect())
         }
         _ => Err(Error::Scim(ScimType::InvalidFilter, "members are chosen by `value` with eq only".into())),
     }
-}
-
-fn number(id: &str) -> Option<UserId> {
-    id.parse().ok().filter(|number: &i64| number.to_string() == id).map(UserId)
 }
 
 /// The numbers of members, all of whom must be some.
@@ -155,9 +151,9 @@ fn id(member: &Value) -> Result<Option<UserId>, Error> {
             if is_group {
                 return Err(invalid("a group can't be a member of a group"));
             }
-            return Ok(number(text("value").ok_or_else(wrong)?));
+            return Ok(number(text("value").ok_or_else(wrong)?).map(UserId));
         }
         _ => return Err(wrong()),
     };
-    Ok(number(text))
+    Ok(number(text).map(UserId))
 }

@@ -36,7 +36,7 @@ use self::value::Object;
 use crate::api::body;
 use crate::app::App;
 use crate::auth::guard::Provisions;
-use crate::error::{Error, Problem, ScimType};
+use crate::error::{Error, Problem};
 use crate::observe;
 
 /// Where it is. Links name the first one.
@@ -143,7 +143,7 @@ impl FromRequest<Arc<App>> for Body {
         let bytes = body::read(request, accepted).await?;
         match serde_json::from_slice(&bytes).map_err(|error| body::not_json(&error))? {
             Value::Object(object) => Ok(Self(object)),
-            _ => Err(Error::Scim(ScimType::InvalidSyntax, "the body must be an object".into())),
+            _ => Err(value::syntax("the body must be an object")),
         }
     }
 }
@@ -166,7 +166,7 @@ fn unknown_id() -> Error {
 
 /// The number that an id is.
 fn number(id: &str) -> Result<i64, Error> {
-    id.parse().ok().filter(|number: &i64| number.to_string() == id).ok_or_else(unknown_id)
+    tokenhouse_core::id::number(id).ok_or_else(unknown_id)
 }
 
 fn scim_json(status: StatusCode, value: &impl Serialize) -> Result<Response, Error> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 pub(super) use self::path::Target;
 use super::filter::form::spaced_not;
 use super::schema::{Attribute, Kind, Mutability, ResourceType};
-use super::value::{self, Object, invalid};
+use super::value::{self, Object, invalid, syntax};
 use crate::error::{Error, ScimType};
 
 /// URN of a PATCH.
@@ -52,10 +52,6 @@ pub fn operations(body: &Object) -> Result<Vec<Operation<'_>>, Error> {
         }
         _ => Err(syntax("`Operations` must be a list of operations")),
     }
-}
-
-fn syntax(problem: &str) -> Error {
-    Error::Scim(ScimType::InvalidSyntax, problem.to_owned())
 }
 
 fn operation(operation: &Value) -> Result<Operation<'_>, Error> {

@@ -19,7 +19,11 @@ const COLUMNS: [&str; 3] = ["userName", "externalId", "active"];
 /// What a client may change of a person, as it is now. The display name is left out while it follows from
 /// the rest.
 pub(super) fn document(person: &Person) -> Result<Object, Error> {
-    let mut document = said(person)?;
+    said(person).map(|said| completed(said, person))
+}
+
+/// What was said, with what we have columns for as it is now.
+fn completed(mut document: Object, person: &Person) -> Object {
     set_role(&mut document, person.user.role);
     let user_name = &person.user.user_name;
     document.insert("userName".into(), json!(user_name));
@@ -30,7 +34,7 @@ pub(super) fn document(person: &Person) -> Result<Object, Error> {
     if let Some(external_id) = &person.external_id {
         document.insert("externalId".into(), json!(external_id));
     }
-    Ok(document)
+    document
 }
 
 /// What was said of a person; of one of whom nothing was said yet, what is known.
@@ -53,8 +57,9 @@ pub(super) fn change(
     mut document: Object,
     says_roles: bool,
 ) -> Result<(Object, Wanted), Error> {
-    let before = self::document(person)?;
-    let never_said = !said(person)?.contains_key("roles");
+    let said = said(person)?;
+    let never_said = !said.contains_key("roles");
+    let before = completed(said, person);
     let leaves_roles_to_us = never_said && (!says_roles || document.get("roles") == before.get("roles"));
     if leaves_roles_to_us {
         document.remove("roles");

@@ -20,6 +20,11 @@ pub(super) fn invalid(problem: impl Into<String>) -> Error {
     Error::Scim(ScimType::InvalidValue, problem.into())
 }
 
+/// A body, or a part of one, that isn't what the request needs.
+pub(super) fn syntax(problem: &str) -> Error {
+    Error::Scim(ScimType::InvalidSyntax, problem.to_owned())
+}
+
 /// The value of an attribute; `None` if it is to have none.
 pub(super) fn read(attribute: &Attribute, value: &Value) -> Result<Option<Value>, Error> {
     if !attribute.several {
@@ -32,19 +37,16 @@ pub(super) fn read(attribute: &Attribute, value: &Value) -> Result<Option<Value>
         }
         value => one(attribute, value)?.into_iter().collect(),
     };
-    if read.len() > VALUES_LIMIT {
-        return Err(too_many(attribute));
-    }
+    check_count(attribute, &read)?;
     Ok((!read.is_empty()).then_some(Value::Array(read)))
 }
 
-pub(super) fn too_many(attribute: &Attribute) -> Error {
-    invalid(format!("`{}` has more than {VALUES_LIMIT} values", attribute.name))
-}
-
-/// Whether there are too many values in a list that was put together.
+/// Whether there are too many values in a list.
 pub(super) fn check_count(attribute: &Attribute, values: &[Value]) -> Result<(), Error> {
-    if values.len() > VALUES_LIMIT { Err(too_many(attribute)) } else { Ok(()) }
+    if values.len() <= VALUES_LIMIT {
+        return Ok(());
+    }
+    Err(invalid(format!("`{}` has more than {VALUES_LIMIT} values", attribute.name)))
 }
 
 /// One value of an attribute; `None` if there is nothing in it.

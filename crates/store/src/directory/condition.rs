@@ -2,7 +2,7 @@
 //! columns have the same names.
 
 use tokenhouse_core::clock::Timestamp;
-use tokenhouse_core::id::UserId;
+use tokenhouse_core::id::{UserId, number};
 use tokenhouse_core::people::fold;
 
 use crate::sql::Statement;
@@ -310,7 +310,7 @@ fn is(statement: &mut Statement, field: &Field, comparison: Comparison, value: &
     match (field.column(), field, value) {
         (_, Field::Id, Value::Text(text)) if comparison == Comparison::Equal => {
             // As a number, so that there is an index; in any other spelling it is nobody's.
-            match text.parse::<i64>().ok().filter(|id| id.to_string() == *text) {
+            match number(text) {
                 Some(id) => statement.text("r.id = ").value(id),
                 None => statement.text("1 = 0"),
             };

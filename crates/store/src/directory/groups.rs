@@ -92,15 +92,15 @@ pub async fn member_ids(
     team: TeamId,
     among: Option<&[UserId]>,
 ) -> Result<Vec<UserId>, Error> {
-    let all = [UserId(0)];
+    let batches: Vec<_> = among.map_or_else(|| vec![None], |users| users.chunks(BATCH).map(Some).collect());
     let mut members = Vec::new();
-    for batch in among.unwrap_or(&all).chunks(BATCH) {
+    for batch in batches {
         let mut statement = Statement::new(
             "SELECT u.id FROM team_members m CROSS JOIN users u \
              WHERE u.id = m.user_id AND u.user_type = 'Human' AND u.removed_at IS NULL AND m.team_id = ",
         );
         statement.value(team.0);
-        if among.is_some() {
+        if let Some(batch) = batch {
             statement.text(" AND m.user_id IN ").list(batch.iter().map(|id| id.0));
         }
         for row in statement.query().fetch_all(&mut *c).await? {
