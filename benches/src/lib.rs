@@ -6,13 +6,15 @@ pub mod load;
 pub mod report;
 pub mod server;
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::codec::{Codec, OwnerClaims};
 use tokenhouse_core::id::{TokenId, UserId};
-use tokenhouse_core::index::{Index, OwnerState, TokenState};
+use tokenhouse_core::index::{Index, OwnerState, TokenState, Use};
 use tokenhouse_core::keys::MasterKey;
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::random::{NoRandomness, Random};
@@ -23,6 +25,9 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// When the tokens in memory were made and when they are checked.
 pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+/// The use that a check notes.
+pub const USE: Use = Use { at: NOW, ip: IpAddr::V4(Ipv4Addr::LOCALHOST) };
 
 /// How many tokens each owner has.
 pub const TOKENS_PER_OWNER: usize = 10;

@@ -1,11 +1,16 @@
 //! What the hot path reads: every token that exists, by keyed hash, and the present state of its
-//! owner. Readers never wait, not even for a writer.
+//! owner. Readers never wait for a writer.
 //!
 //! The owner's state is kept apart from the tokens, so that deactivating or demoting somebody is
 //! one store, however many tokens they have. Writers come one at a time: the feed, which follows
 //! the log of changes in order.
+//!
+//! Beside each token lies its last use, which a check notes where it has just looked. A crash loses
+//! what has not been written to the store yet.
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -71,17 +76,136 @@ pub struct TokenState {
     pub scim_only: bool,
 }
 
-#[derive(Debug)]
-struct Entry {
-    token: TokenState,
-    owner: Arc<ArcSwap<Owner>>,
+/// When and from where a token was used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Use {
+    /// When.
+    pub at: Timestamp,
+    /// From which address.
+    pub ip: IpAddr,
 }
 
+/// A token and its owner, as they were when they were looked up.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// The token.
+    pub token: TokenState,
+    /// Whose it is.
+    pub owner: Arc<Owner>,
+    index: &'a Index,
+    key: Key,
+    entry: &'a Entry,
+}
+
+impl Found<'_> {
+    /// The token was used.
+    pub fn note(&self, used: Use) {
+        *self.entry.last_use() = LastUse { at: used.at, ip: octets(used.ip) };
+        // From here on whoever takes what is unsaved sees this use.
+        if !self.entry.unsaved.swap(true, Ordering::AcqRel) {
+            self.index.unsaved_of(self.key).push(self.key);
+        }
+    }
+}
+
+/// What tokens are known by here.
+type Key = [u8; 16];
+
+/// What may be changed while others read it. There is one for each token, so its size counts.
+#[derive(Debug)]
+struct Entry {
+    id: TokenId,
+    owner: Arc<ArcSwap<Owner>>,
+    /// In microseconds; [`NEVER`] is never.
+    expires_at: AtomicI64,
+    last_use: Mutex<LastUse>,
+    flags: AtomicU8,
+    /// The last use is not in the store yet.
+    unsaved: AtomicBool,
+}
+
+const _: () = assert!(size_of::<Entry>() <= 64);
+
+/// A [`Use`] in fewer bytes, or [`LastUse::NONE`].
+#[derive(Clone, Copy, Debug)]
+struct LastUse {
+    at: Timestamp,
+    ip: [u8; 16],
+}
+
+impl LastUse {
+    const NONE: Self = Self { at: Timestamp::from_micros(i64::MIN), ip: [0; 16] };
+}
+
+const NEVER: i64 = i64::MAX;
+const REVOKED: u8 = 1;
+const SCIM_ONLY: u8 = 2;
+
+impl Entry {
+    fn new(token: TokenState, owner: Arc<ArcSwap<Owner>>) -> Self {
+        let entry = Self {
+            id: token.id,
+            owner,
+            expires_at: AtomicI64::new(NEVER),
+            last_use: Mutex::new(LastUse::NONE),
+            flags: AtomicU8::new(0),
+            unsaved: AtomicBool::new(false),
+        };
+        entry.set(token);
+        entry
+    }
+
+    fn set(&self, token: TokenState) {
+        let TokenState { id: _, expires_at, revoked, scim_only } = token;
+        self.expires_at.store(expires_at.map_or(NEVER, Timestamp::micros), Ordering::Release);
+        let flags = if revoked { REVOKED } else { 0 } | if scim_only { SCIM_ONLY } else { 0 };
+        self.flags.store(flags, Ordering::Release);
+    }
+
+    fn token(&self) -> TokenState {
+        let (expires_at, flags) =
+            (self.expires_at.load(Ordering::Acquire), self.flags.load(Ordering::Acquire));
+        TokenState {
+            id: self.id,
+            expires_at: (expires_at != NEVER).then(|| Timestamp::from_micros(expires_at)),
+            revoked: flags & REVOKED != 0,
+            scim_only: flags & SCIM_ONLY != 0,
+        }
+    }
+
+    fn last_use(&self) -> MutexGuard<'_, LastUse> {
+        self.last_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn used(&self) -> Option<Use> {
+        let LastUse { at, ip } = *self.last_use();
+        (at != LastUse::NONE.at).then(|| Use { at, ip: IpAddr::from(ip).to_canonical() })
+    }
+}
+
+const fn octets(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
+/// Lists of unsaved uses, each with a lock of its own that is held for a few nanoseconds.
+const LISTS: usize = 64;
+
 /// All tokens and their owners, in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Index {
-    tokens: papaya::HashMap<[u8; 16], Entry, foldhash::fast::RandomState>,
+    tokens: papaya::HashMap<Key, Entry, foldhash::fast::RandomState>,
     owners: papaya::HashMap<UserId, Arc<ArcSwap<Owner>>, foldhash::fast::RandomState>,
+    /// Which tokens were used since their last use was written.
+    unsaved: [Mutex<Vec<Key>>; LISTS],
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
 }
 
 impl Index {
@@ -90,14 +214,15 @@ impl Index {
         Self {
             tokens: papaya::HashMap::with_capacity_and_hasher(tokens, foldhash::fast::RandomState::default()),
             owners: papaya::HashMap::default(),
+            unsaved: std::array::from_fn(|_| Mutex::default()),
         }
     }
 
-    /// The token with this keyed hash and its owner, both as they are now.
-    pub fn find(&self, hash: &TokenHash) -> Option<(TokenState, Arc<Owner>)> {
-        let tokens = self.tokens.pin();
-        let entry = tokens.get(&hash.index_key())?;
-        Some((entry.token, entry.owner.load_full()))
+    /// What `look` says of the token with this keyed hash and its owner, both as they are now.
+    pub fn find<T>(&self, hash: &TokenHash, look: impl FnOnce(Found<'_>) -> T) -> Option<T> {
+        let (tokens, key) = (self.tokens.pin(), hash.index_key());
+        let entry = tokens.get(&key)?;
+        Some(look(Found { token: entry.token(), owner: entry.owner.load_full(), index: self, key, entry }))
     }
 
     /// How many tokens there are.
@@ -123,11 +248,16 @@ impl Index {
         }
     }
 
-    /// Adds or replaces a token. `false` if its owner was never put here, in which case nothing
-    /// changes.
+    /// Adds or changes a token. `false` if its owner was never put here, in which case nothing
+    /// changes. A token never changes its number or its owner.
     pub fn put_token(&self, hash: &TokenHash, token: TokenState, owner: UserId) -> bool {
+        let (tokens, key) = (self.tokens.pin(), hash.index_key());
+        if let Some(entry) = tokens.get(&key) {
+            entry.set(token);
+            return true;
+        }
         let Some(owner) = self.owners.pin().get(&owner).map(Arc::clone) else { return false };
-        self.tokens.pin().insert(hash.index_key(), Entry { token, owner });
+        tokens.insert(key, Entry::new(token, owner));
         true
     }
 
@@ -135,6 +265,58 @@ impl Index {
     pub fn remove_token(&self, hash: &TokenHash) {
         self.tokens.pin().remove(&hash.index_key());
     }
+
+    /// The last use of a token since this index was made.
+    pub fn last_use(&self, hash: &TokenHash) -> Option<Use> {
+        self.tokens.pin().get(&hash.index_key())?.used()
+    }
+
+    /// How many tokens were used since their last use was written.
+    pub fn unsaved(&self) -> usize {
+        self.unsaved.iter().map(|list| lock(list).len()).sum()
+    }
+
+    /// The last uses that are not in the store yet, to be written there. What can't be written goes back
+    /// by [`Index::keep_unsaved`].
+    pub fn take_unsaved(&self) -> Vec<Unsaved> {
+        let tokens = self.tokens.pin();
+        let keys = self.unsaved.iter().flat_map(|list| std::mem::take(&mut *lock(list)));
+        let take = |key| {
+            let entry = tokens.get(&key)?;
+            // First this, so that a use that comes meanwhile is unsaved again.
+            entry.unsaved.store(false, Ordering::Release);
+            Some(Unsaved { token: entry.id, used: entry.used()?, key })
+        };
+        keys.filter_map(take).collect()
+    }
+
+    /// Takes back what could not be written.
+    pub fn keep_unsaved(&self, uses: &[Unsaved]) {
+        let tokens = self.tokens.pin();
+        for Unsaved { key, .. } in uses {
+            if tokens.get(key).is_some_and(|entry| !entry.unsaved.swap(true, Ordering::AcqRel)) {
+                self.unsaved_of(*key).push(*key);
+            }
+        }
+    }
+
+    fn unsaved_of(&self, key: Key) -> MutexGuard<'_, Vec<Key>> {
+        lock(&self.unsaved[usize::from(key[0]) % LISTS])
+    }
+}
+
+fn lock(list: &Mutex<Vec<Key>>) -> MutexGuard<'_, Vec<Key>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A last use that is not in the store yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Unsaved {
+    /// The token.
+    pub token: TokenId,
+    /// Its last use.
+    pub used: Use,
+    key: Key,
 }
 
 #[cfg(test)]
@@ -168,7 +350,7 @@ pub(crate) mod tests {
         assert!(index.put_token(&b, token(2), UserId(7)));
         index.put_owner(OwnerState { active: false, ..owner(7, Role::Member) });
         for hash in [a, b] {
-            let (_, owner) = index.find(&hash).unwrap();
+            let owner = index.find(&hash, |found| found.owner).unwrap();
             assert_eq!((owner.state.role, owner.state.active), (Role::Member, false));
         }
     }
@@ -188,6 +370,52 @@ pub(crate) mod tests {
         index.put_token(&hash, token(1), UserId(7));
         assert_eq!(index.len(), 1);
         index.remove_token(&hash);
-        assert!(index.find(&hash).is_none());
+        assert!(index.find(&hash, |_| ()).is_none());
+    }
+
+    #[test]
+    fn a_token_is_changed_in_its_place_and_keeps_its_last_use() {
+        let (index, hash) = (Index::default(), TokenHash::from_bytes([1; 32]));
+        index.put_owner(owner(7, Role::Member));
+        let used = Use { at: Timestamp::from_seconds(1), ip: IpAddr::from([192, 0, 2, 1]) };
+        for changed in [
+            TokenState { revoked: true, ..token(1) },
+            TokenState { expires_at: Some(Timestamp::from_seconds(9)), ..token(1) },
+            TokenState { scim_only: true, ..token(1) },
+            token(1),
+        ] {
+            assert!(index.put_token(&hash, changed, UserId(7)));
+            let seen = index.find(&hash, |found| {
+                found.note(used);
+                found.token
+            });
+            assert_eq!((seen, index.last_use(&hash)), (Some(changed), Some(used)));
+        }
+    }
+
+    #[test]
+    fn a_last_use_is_taken_once_and_again_when_it_could_not_be_written() {
+        let (index, hash) = (Index::default(), TokenHash::from_bytes([1; 32]));
+        index.put_owner(owner(7, Role::Member));
+        index.put_token(&hash, token(1), UserId(7));
+        assert_eq!((index.last_use(&hash), index.unsaved()), (None, 0));
+        let ip: IpAddr = "2001:db8::7".parse().unwrap();
+        let used = |seconds| Use { at: Timestamp::from_seconds(seconds), ip };
+        let note = |seconds| index.find(&hash, |found| found.note(used(seconds))).unwrap();
+        let taken = || index.take_unsaved().iter().map(|u| (u.token.0, u.used)).collect::<Vec<_>>();
+        note(1);
+        note(2);
+        assert_eq!(index.unsaved(), 1);
+        assert_eq!(taken(), [(1, used(2))]);
+        assert_eq!((taken(), index.last_use(&hash)), (vec![], Some(used(2))));
+        note(3);
+        let unwritten = index.take_unsaved();
+        index.keep_unsaved(&unwritten);
+        note(4);
+        index.keep_unsaved(&unwritten);
+        assert_eq!(taken(), [(1, used(4))]);
+        note(5);
+        index.remove_token(&hash);
+        assert_eq!(taken(), []);
     }
 }

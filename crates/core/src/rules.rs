@@ -28,46 +28,73 @@ pub enum PathRefused {
     ForbiddenCharacter,
 }
 
-/// A path as decoded segments. `/a/b` and `/a/b/` are the same.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Path<'a>(Vec<Cow<'a, str>>);
+/// A path whose segments can be read in one way only. `/a/b` and `/a/b/` are the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Path<'a> {
+    /// Between the first slash and the last; `None` is `/` itself.
+    inside: Option<&'a str>,
+}
 
 impl<'a> Path<'a> {
-    /// Takes a raw path apart (without query), decoding each segment once.
+    /// Takes a raw path (without query) and looks at each of its segments.
     pub fn parse(raw: &'a str) -> Result<Self, PathRefused> {
         let rest = raw.strip_prefix('/').ok_or(PathRefused::NotAbsolute)?;
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if rest.is_empty() {
-            return if raw.len() <= 1 { Ok(Self(Vec::new())) } else { Err(PathRefused::EmptySegment) };
+        let inside = rest.strip_suffix('/').unwrap_or(rest);
+        if inside.is_empty() {
+            return if raw.len() <= 1 { Ok(Self { inside: None }) } else { Err(PathRefused::EmptySegment) };
         }
-        rest.split('/').map(decode_segment).collect::<Result<_, _>>().map(Self)
+        if !is_plain(inside) {
+            inside.split('/').try_for_each(|segment| decode_segment(segment).map(drop))?;
+        }
+        Ok(Self { inside: Some(inside) })
     }
 
-    /// The path as servers see it that drop what follows a semicolon in a segment, where that makes
-    /// a difference.
-    fn without_parameters(&self) -> Option<Self> {
-        let cut =
-            |segment: &Cow<'_, str>| Cow::Owned(segment.split(';').next().unwrap_or_default().to_owned());
-        self.0.iter().any(|segment| segment.contains(';')).then(|| Self(self.0.iter().map(cut).collect()))
+    /// The segments, each decoded once.
+    pub fn segments(&self) -> impl Iterator<Item = Cow<'a, str>> + Clone + use<'a> {
+        // They were decoded before, so none of them fails.
+        self.inside.into_iter().flat_map(|inside| inside.split('/').flat_map(decode_segment))
     }
 
-    /// The decoded segments.
-    pub fn segments(&self) -> &[Cow<'a, str>] {
-        &self.0
+    fn has_parameters(&self) -> bool {
+        !self.inside.is_none_or(is_plain) && self.segments().any(|segment| segment.contains(';'))
+    }
+}
+
+/// Whether each segment stands for itself, as those of most paths do. Saves to look at them one by one.
+fn is_plain(inside: &str) -> bool {
+    let mut before = b'/';
+    let each_is = inside.bytes().all(|byte| {
+        let is_empty = byte == b'/' && before == b'/';
+        before = byte;
+        !is_empty && (byte.is_ascii_alphanumeric() || b"/-_~".contains(&byte))
+    });
+    each_is && before != b'/'
+}
+
+/// The segment as servers see it that drop what follows a semicolon in it.
+fn without_parameters(segment: Cow<'_, str>) -> Cow<'_, str> {
+    match (segment.find(';'), segment) {
+        (None, segment) => segment,
+        (Some(end), Cow::Borrowed(text)) => Cow::Borrowed(&text[..end]),
+        (Some(end), Cow::Owned(mut text)) => {
+            text.truncate(end);
+            Cow::Owned(text)
+        }
     }
 }
 
 fn decode_segment(raw: &str) -> Result<Cow<'_, str>, PathRefused> {
+    let has = |wanted: &[u8]| raw.bytes().any(|byte| wanted.contains(&byte));
     // Where a query or a fragment begins is for whoever calls to say; a stray mark would be read as
     // part of the path by some and as its end by others.
-    if raw.contains(['?', '#']) {
+    if has(b"?#") {
         return Err(PathRefused::ForbiddenCharacter);
     }
-    let segment = if raw.contains('%') { Cow::Owned(percent_decoded(raw)?) } else { Cow::Borrowed(raw) };
+    let segment = if has(b"%") { Cow::Owned(percent_decoded(raw)?) } else { Cow::Borrowed(raw) };
     // Some servers drop what follows a semicolon, so `..;x` counts as a dot segment too.
-    match segment.split(';').next() {
+    match &segment[..segment.bytes().position(|byte| byte == b';').unwrap_or(segment.len())] {
         _ if segment.is_empty() => Err(PathRefused::EmptySegment),
-        Some("." | "..") => Err(PathRefused::DotSegment),
+        "." | ".." => Err(PathRefused::DotSegment),
         _ if segment.chars().any(|c| matches!(c, '/' | '\\') || c.is_control()) => {
             Err(PathRefused::ForbiddenCharacter)
         }
@@ -124,26 +151,26 @@ pub enum PatternRefused {
 impl Pattern {
     /// Reads `/api/datastores/{*rest}`.
     pub fn parse(text: &str) -> Result<Self, PatternRefused> {
-        let Path(segments) = Path::parse(text)?;
-        let parts = segments.into_iter().map(part).collect::<Result<Vec<_>, _>>()?;
+        let parts = Path::parse(text)?.segments().map(part).collect::<Result<Vec<_>, _>>()?;
         if parts.iter().rev().skip(1).any(|part| *part == Part::Rest) {
             return Err(PatternRefused::RestNotLast);
         }
         Ok(Self(parts))
     }
 
-    /// Whether the path fits. ASCII case makes no difference.
-    pub fn matches(&self, path: &Path<'_>) -> bool {
+    /// Whether a path with these segments fits. ASCII case makes no difference.
+    pub fn matches<'a>(&self, mut segments: impl Iterator<Item = Cow<'a, str>>) -> bool {
         let (fixed, open_ended) = match self.0.split_last() {
             Some((Part::Rest, fixed)) => (fixed, true),
             _ => (self.0.as_slice(), false),
         };
-        let length_fits = if open_ended { path.0.len() >= fixed.len() } else { path.0.len() == fixed.len() };
-        length_fits
-            && fixed.iter().zip(&path.0).all(|(part, segment)| match part {
-                Part::Literal(text) => text.eq_ignore_ascii_case(segment),
+        let fits = |part: &Part| {
+            segments.next().is_some_and(|segment| match part {
+                Part::Literal(text) => text.eq_ignore_ascii_case(&segment),
                 Part::One | Part::Rest => true,
             })
+        };
+        fixed.iter().all(fits) && (open_ended || segments.next().is_none())
     }
 }
 
@@ -185,14 +212,21 @@ impl Rules {
     /// for everything else, so also for a method nobody has heard of. A path with semicolons needs
     /// the role of both ways to read it.
     pub fn least_role(&self, method: &str, path: &Path<'_>) -> Role {
-        let literally = self.first_match(method, path);
-        path.without_parameters().map_or(literally, |cut| literally.max(self.first_match(method, &cut)))
+        let literally = self.first_match(method, || path.segments());
+        if !path.has_parameters() {
+            return literally;
+        }
+        literally.max(self.first_match(method, || path.segments().map(without_parameters)))
     }
 
-    fn first_match(&self, method: &str, path: &Path<'_>) -> Role {
+    fn first_match<'a, S: Iterator<Item = Cow<'a, str>>>(
+        &self,
+        method: &str,
+        segments: impl Fn() -> S,
+    ) -> Role {
         let fits = |rule: &&Rule| {
             let method_fits = rule.methods.as_ref().is_none_or(|methods| methods.iter().any(|m| m == method));
-            method_fits && rule.path.matches(path)
+            method_fits && rule.path.matches(segments())
         };
         match self.0.iter().find(fits) {
             Some(rule) => rule.role,
@@ -254,7 +288,7 @@ mod tests {
     fn a_trailing_slash_makes_no_difference() {
         assert_eq!(path("/a/b/"), path("/a/b"));
         assert_eq!(path("/"), path("/"));
-        assert_eq!(path("/a%20b").segments(), ["a b"]);
+        assert_eq!(path("/a%20b").segments().collect::<Vec<_>>(), ["a b"]);
     }
 
     #[test]
@@ -304,7 +338,7 @@ mod tests {
     fn rest_stands_for_none_or_more() {
         let all = Pattern::parse("/{*rest}").unwrap();
         for raw in ["/", "/a", "/a/b/c"] {
-            assert!(all.matches(&path(raw)));
+            assert!(all.matches(path(raw).segments()));
         }
     }
 
@@ -313,6 +347,14 @@ mod tests {
         fn no_path_makes_it_panic(raw in any::<String>()) {
             let _ = Path::parse(&raw);
             let _ = Pattern::parse(&raw);
+        }
+
+        #[test]
+        fn a_plain_path_is_taken_as_it_is(inside in "[a-c/.;%2~_-]{1,8}|[a-zA-Z0-9/_~-]{1,20}") {
+            if is_plain(&inside) {
+                let decoded: Result<Vec<_>, _> = inside.split('/').map(decode_segment).collect();
+                prop_assert_eq!(decoded.unwrap(), inside.split('/').collect::<Vec<_>>());
+            }
         }
 
         /// However the letters of a protected path are spelled, its rule is found or it is refused.

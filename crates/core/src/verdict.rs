@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::codec::{Codec, NotGenuine};
 use crate::id::{TokenId, UserId};
-use crate::index::{Index, Owner, OwnerState, TokenState};
+use crate::index::{Index, Owner, OwnerState, TokenState, Use};
 use crate::people::{Role, UserType};
 use crate::token::{Status, TokenKind};
 
@@ -87,13 +87,14 @@ impl Refused {
 }
 
 /// Checks what came as a bearer token: form, signature and issuer, then the index, expiry,
-/// revocation, the owner's present state, and whether the token is for this.
+/// revocation, the owner's present state, and whether the token is for this. Notes the use of a token that
+/// is good.
 pub fn check(
     codec: &Codec,
     index: &Index,
     bearer: &[u8],
     scope: Scope,
-    now: Timestamp,
+    used: Use,
 ) -> Result<Accepted, Refused> {
     let genuine = codec.read(bearer).map_err(|refusal| {
         Refused::anonymous(match refusal {
@@ -101,11 +102,14 @@ pub fn check(
             NotGenuine::BadSignature => Reason::Unknown,
         })
     })?;
-    let (token, owner) = index.find(&genuine.hash()).ok_or(Refused::anonymous(Reason::Unknown))?;
-    match verdict(&token, &owner.state, scope, now) {
-        None => Ok(Accepted { token, owner }),
-        Some(reason) => Err(Refused { reason, token: Some((token.id, owner.state.id)) }),
-    }
+    let checked = index.find(&genuine.hash(), |found| {
+        if let Some(reason) = verdict(&found.token, &found.owner.state, scope, used.at) {
+            return Err(Refused { reason, token: Some((found.token.id, found.owner.state.id)) });
+        }
+        found.note(used);
+        Ok(Accepted { token: found.token, owner: found.owner })
+    });
+    checked.unwrap_or(Err(Refused::anonymous(Reason::Unknown)))
 }
 
 /// The rule itself: `None` if the token is good for `scope` at `now`.
@@ -127,6 +131,8 @@ fn scim_right_lost(token: &TokenState, owner: &OwnerState) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use super::*;
     use crate::codec::OwnerClaims;
     use crate::index::tests::owner;
@@ -142,6 +148,7 @@ mod tests {
     }
 
     const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
+    const AT: Use = Use { at: NOW, ip: IpAddr::V4(Ipv4Addr::LOCALHOST) };
     const GOOD: TokenState =
         TokenState { id: TokenId(1), expires_at: None, revoked: false, scim_only: false };
 
@@ -158,7 +165,7 @@ mod tests {
 
     impl Setting {
         fn reason(&self) -> Option<Reason> {
-            check(&self.codec, &self.index, self.bearer.expose().as_bytes(), Scope::Any, NOW)
+            check(&self.codec, &self.index, self.bearer.expose().as_bytes(), Scope::Any, AT)
                 .err()
                 .map(|r| r.reason)
         }
@@ -167,7 +174,7 @@ mod tests {
     #[test]
     fn a_good_token_is_accepted_with_its_owner() {
         let s = setting(GOOD, owner(7, Role::Manager));
-        let accepted = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Any, NOW).unwrap();
+        let accepted = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Any, AT).unwrap();
         assert_eq!((accepted.token.id, accepted.owner.state.role), (TokenId(1), Role::Manager));
         assert_eq!(accepted.kind(), TokenKind::Personal);
     }
@@ -191,7 +198,8 @@ mod tests {
         let end = Timestamp::from_micros(NOW.micros() + 1);
         let s = setting(TokenState { expires_at: Some(end), ..GOOD }, owner(7, Role::Member));
         assert_eq!(s.reason(), None);
-        let at_end = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Any, end);
+        let at_end =
+            check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Any, Use { at: end, ..AT });
         assert_eq!(at_end.unwrap_err().reason, Reason::Expired);
     }
 
@@ -203,9 +211,9 @@ mod tests {
         s.index.put_owner(owner(7, Role::Manager));
         assert_eq!(s.reason(), Some(Reason::Forbidden));
         s.index.put_owner(owner(7, Role::Admin));
-        let for_the_api = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Api, NOW);
+        let for_the_api = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Api, AT);
         assert_eq!(for_the_api.unwrap_err().reason, Reason::ScimOnly);
-        let for_scim = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Scim, NOW);
+        let for_scim = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Scim, AT);
         assert!(for_scim.is_ok());
         let service = OwnerState { user_type: UserType::Service, ..owner(7, Role::Member) };
         s.index.put_owner(service);
@@ -223,11 +231,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_token_that_is_good_was_used() {
+        let s = setting(TokenState { revoked: true, ..GOOD }, owner(7, Role::Member));
+        assert_eq!((s.reason(), s.index.last_use(&s.hash)), (Some(Reason::Revoked), None));
+        s.index.put_token(&s.hash, GOOD, UserId(7));
+        assert_eq!((s.reason(), s.index.last_use(&s.hash)), (None, Some(AT)));
+    }
+
+    #[test]
     fn a_refusal_names_the_token_only_where_it_is_genuine() {
         let s = setting(TokenState { revoked: true, ..GOOD }, owner(7, Role::Member));
-        let genuine = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Any, NOW).unwrap_err();
+        let genuine = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Any, AT).unwrap_err();
         assert_eq!(genuine.token, Some((TokenId(1), UserId(7))));
-        let nonsense = check(&s.codec, &s.index, b"nonsense", Scope::Any, NOW).unwrap_err();
+        let nonsense = check(&s.codec, &s.index, b"nonsense", Scope::Any, AT).unwrap_err();
         assert_eq!(nonsense, Refused { reason: Reason::Malformed, token: None });
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokenhouse_core::clock::Clock;
 use tokenhouse_core::codec::Codec;
 use tokenhouse_core::id::{SessionId, TokenId, UserId};
+use tokenhouse_core::index::Use;
 use tokenhouse_core::keys::MasterKey;
 use tokenhouse_core::people::Role;
 use tokenhouse_core::random::{NoRandomness, Random};
@@ -22,7 +23,6 @@ use crate::limits::Limits;
 use crate::metrics::{Checkpoint, Metrics};
 use crate::proxy::Proxy;
 use crate::service::audit::Verification;
-use crate::usage::{Usage, Use};
 use crate::verify::assertion::Assertion;
 
 /// The authority: everything that outlives a request.
@@ -43,8 +43,6 @@ pub struct App {
     pub store: Store,
     /// Fills the index and follows the log.
     pub feed: Arc<Feed>,
-    /// Last uses.
-    pub usage: Usage,
     /// Attempts per address.
     pub limits: Limits,
     /// What became of the last verification of the audit trail.
@@ -106,7 +104,6 @@ impl App {
             passwords: Passwords::new(metrics.passwords()),
             rules: config.gateway.rules(),
             proxy: proxy.transpose()?,
-            usage: Usage::default(),
             metrics,
             request_ids: random.fork()?,
             config,
@@ -128,12 +125,9 @@ impl App {
 
     /// Checks a bearer token by the one rule, counts it, and notes the use if it is good.
     pub fn check(&self, at: Checkpoint, bearer: &[u8], ip: std::net::IpAddr) -> Result<Accepted, Refused> {
-        let now = self.clock.now();
-        let checked = verdict::check(&self.codec, self.feed.index(), bearer, at.scope(), now);
+        let used = Use { at: self.clock.now(), ip };
+        let checked = verdict::check(&self.codec, self.feed.index(), bearer, at.scope(), used);
         self.metrics.check(at, checked.as_ref().err().map(|refused| refused.reason));
-        if let Ok(accepted) = &checked {
-            self.usage.note(accepted.token.id, Use { at: now, ip });
-        }
         checked
     }
 

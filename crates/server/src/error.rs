@@ -73,6 +73,9 @@ pub enum Error {
     /// The gateway's upstream takes too long.
     #[error("the upstream did not answer in time")]
     UpstreamTooSlow,
+    /// More is asked for than can be answered in time.
+    #[error("there is too much to do at this moment; try again")]
+    Overloaded,
     /// The store can't be used at this moment.
     #[error("the store cannot be used at this moment; nothing that was acknowledged is lost, try again")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -181,7 +184,7 @@ impl Error {
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::UpstreamTooSlow => StatusCode::GATEWAY_TIMEOUT,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -206,7 +209,7 @@ impl Error {
             Self::TooMany { retry_after } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
             }
-            Self::Unavailable(_) => {
+            Self::Overloaded | Self::Unavailable(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

@@ -14,6 +14,8 @@ pub mod command;
 pub mod config;
 pub mod error;
 pub mod feed;
+pub mod front;
+pub mod header_text;
 pub mod limits;
 pub mod listener;
 pub mod logging;

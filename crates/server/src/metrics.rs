@@ -1,6 +1,6 @@
 //! Counters and gauges in the Prometheus text format.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -11,7 +11,6 @@ use prometheus_client::registry::Registry;
 use tokenhouse_core::verdict::{Reason, Scope};
 
 use crate::feed::Feed;
-use crate::usage::Usage;
 
 /// Who asked for a check.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -157,10 +156,10 @@ impl Metrics {
     }
 
     /// The Prometheus text format, with the gauges as they are now.
-    pub fn text(&self, feed: &Arc<Feed>, usage: &Usage) -> String {
+    pub fn text(&self, feed: &Feed) -> String {
         self.tokens.set(i64::try_from(feed.index().len()).unwrap_or(i64::MAX));
         self.applied.set(feed.applied());
-        self.pending_uses.set(i64::try_from(usage.pending()).unwrap_or(i64::MAX));
+        self.pending_uses.set(i64::try_from(feed.index().unsaved()).unwrap_or(i64::MAX));
         let mut text = String::new();
         // Writing to a string can't fail.
         let _ = encode(&mut text, &self.registry);

@@ -4,13 +4,14 @@
 //! clone its route, and box its handler and its body once more.
 
 use std::convert::Infallible;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
@@ -45,37 +46,50 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let route = request.extensions().get().cloned().map_or(Route::Gateway, Route::Matched);
-        let Some(seen) = Seen::begin(&self.app, request.method(), route) else {
-            return Box::pin(ready(Ok(unnumbered())));
-        };
-        request.extensions_mut().insert(seen.id.clone());
-        // Handlers are futures: what panics, panics when they are polled.
-        let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        let app = Arc::clone(&self.app);
-        Box::pin(async move {
-            let answer = answer.await;
-            let Ok(response) = answer.unwrap_or_else(|_| Ok(panicked()));
-            Ok(seen.finish(&app, response))
-        })
+    fn call(&mut self, request: Request) -> Self::Future {
+        let route = request.extensions().get().cloned().map_or(Route::Unknown, Route::Matched);
+        let inner = &mut self.inner;
+        let answer = |request| inner.call(request).map(|Ok(response)| response);
+        around(Arc::clone(&self.app), route, request, answer)
     }
 }
 
-/// The same around an answer that needs no waiting, and no service.
+/// What becomes an answer.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+/// The same around an answer that needs no service.
+pub fn around<F: Future<Output = Response> + Send + 'static>(
+    app: Arc<App>,
+    route: Route,
+    mut request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Answering {
+    let seen = Seen::begin(&app, request.method().clone(), route);
+    // Handlers are futures: what panics, panics when they are polled.
+    let answer = seen.as_ref().map(|seen| {
+        request.extensions_mut().insert(seen.id.clone());
+        AssertUnwindSafe(answer(request)).catch_unwind()
+    });
+    Box::pin(async move {
+        let Some((seen, answer)) = seen.zip(answer) else { return Ok(unnumbered()) };
+        Ok(seen.finish(&app, answer.await.unwrap_or_else(|_| panicked())))
+    })
+}
+
+/// The same around an answer that needs no waiting.
 pub fn at_once(
     app: &App,
-    method: &Method,
+    method: Method,
     route: &'static str,
     answer: impl FnOnce() -> Response,
 ) -> Response {
-    let Some(seen) = Seen::begin(app, method, Route::AtOnce(route)) else { return unnumbered() };
+    let Some(seen) = Seen::begin(app, method, Route::Known(route)) else { return unnumbered() };
     let response = catch_unwind(AssertUnwindSafe(answer));
     seen.finish(app, response.unwrap_or_else(|_| panicked()))
 }
@@ -90,21 +104,24 @@ pub fn panicked() -> Response {
 }
 
 /// Who answers.
-enum Route {
+pub enum Route {
     /// One of the routes.
     Matched(MatchedPath),
-    /// The one that is answered without them.
-    AtOnce(&'static str),
-    /// None of ours.
+    /// One that is answered without them.
+    Known(&'static str),
+    /// None of ours, so it may go upstream.
     Gateway,
+    /// None at all.
+    Unknown,
 }
 
 impl Route {
     fn as_str(&self) -> &str {
         match self {
             Self::Matched(path) => path.as_str(),
-            Self::AtOnce(path) => path,
+            Self::Known(path) => path,
             Self::Gateway => "gateway",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -120,10 +137,10 @@ struct Seen {
 
 impl Seen {
     /// Numbers the request; `None` if there is no number for it.
-    fn begin(app: &App, method: &Method, route: Route) -> Option<Self> {
+    fn begin(app: &App, method: Method, route: Route) -> Option<Self> {
         let started = tracing::enabled!(tracing::Level::DEBUG).then(Instant::now);
         let id = RequestId::new(&app.request_ids).ok()?;
-        Some(Self { started, id, method: method.clone(), route })
+        Some(Self { started, id, method, route })
     }
 
     /// The log has the route, never the path: whatever somebody puts into a path may be a secret.
@@ -136,9 +153,12 @@ impl Seen {
         }
         // Ours, and not an upstream's: nobody on the way may keep it.
         if !matches!(route, Route::Gateway) {
+            let is_empty = response.body().is_end_stream();
             let headers = response.headers_mut();
             headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            if !is_empty {
+                headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            }
         }
         app.metrics.answer(status.as_u16());
         let (id, route) = (id.as_str(), route.as_str());

@@ -1,15 +1,10 @@
 //! Every route there is, on one page.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::response::Response;
-use axum::routing::future::RouteFuture;
 use axum::routing::get;
-use futures_util::future::{Either, Ready, ready};
-use http::Request;
 use tower::layer::layer_fn;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -20,7 +15,6 @@ use crate::api::documentation::Documentation;
 use crate::api::{activity, status, teams, user_tokens, users};
 use crate::app::App;
 use crate::error::Error;
-use crate::listener::{self, Connection, RequestBody};
 use crate::observe::Observed;
 use crate::scim;
 use crate::ui;
@@ -74,28 +68,7 @@ fn browsable() -> SwaggerUi {
     SwaggerUi::new("/api/docs").url("/api/openapi.json", openapi()).config(config)
 }
 
-/// The whole application. What a proxy asks before each request of its own goes past the routes and
-/// what surrounds them.
-pub fn answer(
-    app: Arc<App>,
-) -> impl Fn(Request<RequestBody>, Connection) -> Either<Ready<Answer>, RouteFuture<Infallible>>
-+ Clone
-+ Send
-+ Sync
-+ 'static {
-    let routed = listener::routed(router(Arc::clone(&app)));
-    move |request, connection| {
-        if request.uri().path() == forward_auth::PATH {
-            Either::Left(ready(Ok(forward_auth::forward_auth(&app, &request, connection))))
-        } else {
-            Either::Right(routed(request, connection))
-        }
-    }
-}
-
-type Answer = Result<Response, Infallible>;
-
-/// Every other route.
+/// The routes, for every request that [`crate::front`] doesn't answer by itself.
 pub fn router(app: Arc<App>) -> Router {
     let (described, _) = described().split_for_parts();
     described
@@ -115,7 +88,7 @@ pub fn router(app: Arc<App>) -> Router {
 pub fn metrics_router(app: Arc<App>) -> Router {
     let metrics = |State(app): State<Arc<App>>| async move {
         let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        ([(http::header::CONTENT_TYPE, content_type)], app.metrics.text(&app.feed, &app.usage))
+        ([(http::header::CONTENT_TYPE, content_type)], app.metrics.text(&app.feed))
     };
     Router::new().route("/metrics", get(metrics)).with_state(app)
 }

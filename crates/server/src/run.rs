@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::front;
 use crate::listener::{self, Limits};
 use crate::router;
 use crate::service::audit;
 use crate::tls::{Reloading, TlsError};
+use crate::usage;
 
 /// How often last uses are written.
 const FLUSH_EVERY: Duration = Duration::from_secs(15);
@@ -49,6 +52,8 @@ pub enum ListenError {
 /// Listening, but not yet answering.
 pub struct Bound {
     app: Arc<App>,
+    /// The runtime that it was bound on.
+    front: Handle,
     main: TcpListener,
     metrics: Option<TcpListener>,
     tls: Option<Reloading>,
@@ -69,7 +74,7 @@ impl Bound {
     pub fn on(app: Arc<App>, main: TcpListener) -> Result<Self, ListenError> {
         let tls = app.config.server.tls.as_ref();
         let tls = tls.map(|tls| Reloading::open(tls.cert.clone(), tls.key.clone())).transpose()?;
-        Ok(Self { app, main, metrics: None, tls })
+        Ok(Self { app, front: Handle::current(), main, metrics: None, tls })
     }
 
     /// The address that is listened on; tells the port where the configured one was 0.
@@ -82,9 +87,10 @@ impl Bound {
         self.metrics.as_ref()?.local_addr().ok()
     }
 
-    /// Answers until `shutdown`, then ends what is under way, writes what is pending, and returns.
+    /// Answers until `shutdown`, then ends what is under way, writes what is pending, and returns. Connections
+    /// and checks are served on the runtime that this was bound on, all else on the one that calls.
     pub async fn serve(self, shutdown: CancellationToken) {
-        let Self { app, main, metrics, tls } = self;
+        let Self { app, front, main, metrics, tls } = self;
         let mut background = JoinSet::new();
         every(&mut background, &shutdown, FLUSH_EVERY, Arc::clone(&app), flush);
         every(&mut background, &shutdown, FOLLOW_EVERY, Arc::clone(&app), follow);
@@ -100,7 +106,11 @@ impl Bound {
             let router = listener::routed(router::metrics_router(Arc::clone(&app)));
             background.spawn(listener::serve(metrics, None, router, Limits::default(), shutdown.clone()));
         }
-        listener::serve(main, tls, router::answer(Arc::clone(&app)), Limits::default(), shutdown).await;
+        let answer = front::answer(Arc::clone(&app), Handle::current());
+        let serving = front.spawn(listener::serve(main, tls, answer, Limits::default(), shutdown));
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the listener ended early");
+        }
         while let Some(ended) = background.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "background work ended early");
@@ -131,7 +141,7 @@ fn every<W: Future<Output = ()> + Send + 'static>(
 }
 
 async fn flush(app: Arc<App>) {
-    if let Err(error) = app.usage.flush(&app.store).await {
+    if let Err(error) = usage::flush(app.feed.index(), &app.store).await {
         tracing::warn!(%error, "last uses could not be written; trying again");
     }
 }

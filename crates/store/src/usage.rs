@@ -1,26 +1,16 @@
 //! When tokens were last used.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-
 use sqlx::AssertSqlSafe;
-use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::TokenId;
+use tokenhouse_core::index::Use;
 
 use crate::dialect::Dialect;
 use crate::{Error, Store};
 
-/// Notes when and from where tokens were last used, in one transaction, without an audit record.
-/// Never moves a time backwards; unknown tokens are passed over. Takes its turn like any writer.
-pub async fn record(store: &Store, uses: &[(TokenId, Timestamp, IpAddr)]) -> Result<(), Error> {
-    let mut latest = HashMap::new();
-    for (id, at, ip) in uses {
-        let entry = latest.entry(id).or_insert((at, ip));
-        if at > entry.0 {
-            *entry = (at, ip);
-        }
-    }
-    let latest: Vec<_> = latest.into_iter().map(|(id, (at, ip))| (id.0, at.micros(), ip)).collect();
+/// Notes when and from where tokens were last used, each token once, in one transaction, without an audit
+/// record. Never moves a time backwards; unknown tokens are passed over. Takes its turn like any writer.
+pub async fn record(store: &Store, uses: &[(TokenId, Use)]) -> Result<(), Error> {
+    let rows: Vec<_> = uses.iter().map(|(id, Use { at, ip })| (id.0, at.micros(), ip)).collect();
     let mut transaction = store.begin_write().await?;
     // One value for all rows: SQLite looks for the name of each placeholder among all others.
     let elements = Dialect::of(&transaction).json_elements("$1");
@@ -30,8 +20,8 @@ pub async fn record(store: &Store, uses: &[(TokenId, Timestamp, IpAddr)]) -> Res
          FROM {elements}) AS used \
          WHERE tokens.id = used.id AND (last_used_at IS NULL OR last_used_at < used.at)"
     );
-    let latest = serde_json::to_string(&latest).map_err(|_| Error::Corrupt("last uses".into()))?;
-    sqlx::query(AssertSqlSafe(update)).bind(latest).execute(&mut *transaction).await?;
+    let rows = serde_json::to_string(&rows).map_err(|_| Error::Corrupt("last uses".into()))?;
+    sqlx::query(AssertSqlSafe(update)).bind(rows).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use tokenhouse::app::App;
 use tokenhouse::auth::guard::Call;
 use tokenhouse::config::{Config, StoreUrl};
+use tokenhouse::front;
 use tokenhouse::listener::{self, Limits};
-use tokenhouse::router;
 use tokenhouse::run::Bound;
 use tokenhouse::service::{tokens, users};
 use tokenhouse_core::clock::{Clock, Timestamp};
@@ -21,6 +21,7 @@ use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::policy::Caller;
 use tokenhouse_core::random::Random;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -215,7 +216,7 @@ impl TestServer {
         self.address = listener.local_addr().expect("a bound address");
         self.client = Client::new(self.address);
         self.stop = CancellationToken::new();
-        let answer = router::answer(Arc::clone(&self.app));
+        let answer = front::answer(Arc::clone(&self.app), Handle::current());
         self.serving =
             tokio::spawn(listener::serve(listener, None, answer, Limits::default(), self.stop.clone()));
         self

@@ -31,6 +31,12 @@ pub async fn status(State(app): State<Arc<App>>) -> axum::Json<Status> {
     axum::Json(Status { status: "ok", version: env!("CARGO_PKG_VERSION"), store: app.store.kind() })
 }
 
+/// Where it is asked whether the process lives.
+pub const LIVES: &str = "/healthz";
+
+/// Where it is asked whether it can answer.
+pub const READY: &str = "/readyz";
+
 /// Whether the process lives
 #[utoipa::path(get, path = "/healthz", tag = "Status", responses((status = 200, content_type = "text/plain", body = String)))]
 pub async fn healthz() -> &'static str {

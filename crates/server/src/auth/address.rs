@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
+
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The client's address. `X-Forwarded-For` counts only where the peer is a trusted proxy, and is read
 /// from the right up to the first address that isn't one; what a client wrote itself stands further
@@ -14,7 +16,7 @@ pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     if !is_trusted(&client) {
         return client;
     }
-    for value in headers.get_all("x-forwarded-for").iter().rev() {
+    for value in headers.get_all(&FORWARDED_FOR).iter().rev() {
         for part in value.to_str().unwrap_or_default().rsplit(',') {
             let Ok(address) = part.trim().parse::<IpAddr>() else { return client };
             client = address.to_canonical();

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::FromRequestParts;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use http::request::Parts;
 use tokenhouse_core::audit::{Action, Actor, Entity, Via};
@@ -19,6 +20,7 @@ use tokenhouse_store::audit::Draft;
 use super::{address, bearer};
 use crate::app::App;
 use crate::error::Error;
+use crate::header_text::header_text;
 use crate::listener::Connection;
 use crate::metrics::Checkpoint;
 
@@ -29,9 +31,11 @@ pub struct RequestId(HeaderValue);
 impl RequestId {
     /// A new one.
     pub fn new(random: &Random) -> Result<Self, NoRandomness> {
-        let text = random.text::<12>()?;
+        let mut text = [0; 16];
+        let encoded = BASE64_URL_SAFE_NO_PAD.encode_slice(random.bytes::<12>()?, &mut text);
+        debug_assert_eq!(encoded, Ok(text.len()), "12 bytes are 16 characters");
         // Base64url is always good for a header.
-        HeaderValue::from_maybe_shared(Bytes::from(text)).map(Self).map_err(|_| NoRandomness)
+        header_text(&text).map(Self).map_err(|_| NoRandomness)
     }
 
     /// The number.

@@ -96,10 +96,14 @@ struct Context {
     random: Random,
 }
 
+/// By how much all work but checks is nicer (nice(2)): about a third of the time when both want it all.
+const LOWER: i32 = 5;
+
 /// Runs a command to its end.
 pub fn run(arguments: Arguments) -> ExitCode {
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .on_thread_start(step_back)
         .build()
         .map_err(Failure::from)
         .and_then(|runtime| runtime.block_on(execute(arguments)));
@@ -107,6 +111,13 @@ pub fn run(arguments: Arguments) -> ExitCode {
         complain(&error);
         ExitCode::FAILURE
     })
+}
+
+/// Lets this thread, and those that it starts, step back behind the ones that answer checks, which have a
+/// runtime of their own.
+fn step_back() {
+    // Without it everything works, only not as evenly.
+    let _ = rustix::process::nice(LOWER);
 }
 
 async fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, Failure, say};
+use super::{Context, Failure, say, step_back};
 use crate::app::App;
 use crate::run::Bound;
 use crate::service::passwords;
@@ -13,10 +14,12 @@ use crate::service::passwords;
 /// Answers until it is asked to stop.
 pub(super) async fn run(context: Context) -> Result<ExitCode, Failure> {
     let Context { config, master_key, clock, random } = context;
+    let front = Runtime::new()?;
+    step_back();
     let app = App::open(config, master_key, clock, random).await?;
     let _claim = app.claim().await?;
     let shutdown = stop_on_signal()?;
-    let bound = Bound::bind(app.clone()).await?;
+    let bound = front.spawn(Bound::bind(app.clone())).await.map_err(std::io::Error::from)??;
     let address = bound.address()?;
     if let Some(link) = passwords::offer_setup(&app).await? {
         // Not through the log, which others may read.
@@ -26,6 +29,8 @@ pub(super) async fn run(context: Context) -> Result<ExitCode, Failure> {
     let metrics = bound.metrics_address().map(tracing::field::display);
     tracing::info!(%address, metrics, public_url, tokens = app.feed.index().len(), "listening");
     bound.serve(shutdown).await;
+    // What still runs there are upgraded connections, which have no end of their own.
+    front.shutdown_background();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

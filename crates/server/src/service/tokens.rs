@@ -232,7 +232,8 @@ pub async fn one(app: &App, call: &Call, id: TokenId) -> Result<Token, Error> {
 
 /// The newest use, whether it has been written yet or not.
 fn with_latest_use(app: &App, token: &mut Token) {
-    if let Some(used) = app.usage.latest(token.id) {
+    let noted = app.feed.index().last_use(&token.hash);
+    if let Some(used) = noted.filter(|used| token.last_used_at.is_none_or(|written| written <= used.at)) {
         token.last_used_at = Some(used.at);
         token.last_used_ip = Some(used.ip.to_string());
     }

@@ -170,27 +170,21 @@ pub fn documentation<S: Clone + Send + Sync + 'static>(documentation: Router<S>)
     }))
 }
 
-/// Everything that matches no route: the gateway's, but where that finds nothing, a browser gets a page.
+/// What matches no route: a problem, for a browser on a page.
 pub async fn unknown(State(app): State<Arc<App>>, request: Request) -> Response {
     let path = request.uri().path();
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    let mut response = gateway::nothing_here().into_response();
     if !looks || !prefers_pages(request.headers()) || API.iter().any(|prefix| path.starts_with(prefix)) {
-        return gateway::gateway(State(app), request).await.into_response();
+        return response;
     }
     let (visit, id) = (Visit::of(&app, &request), request.extensions().get::<RequestId>().cloned());
-    let (parts, body) = request.into_parts();
-    let mut asked = parts.clone();
-    match gateway::gateway(State(Arc::clone(&app)), Request::from_parts(parts, body)).await {
-        Err(error @ Error::NotFound(_)) => {
-            asked.extensions.insert(visit.clone());
-            // Whoever is signed in is told in the frame; anybody else, and with any trouble, without it.
-            let _ = SignedIn::from_request_parts(&mut asked, &app).await;
-            let mut response = error.into_response();
-            finish(&app, &visit, id, &mut response);
-            response
-        }
-        answer => answer.into_response(),
-    }
+    let (mut asked, _) = request.into_parts();
+    asked.extensions.insert(visit.clone());
+    // Whoever is signed in is told in the frame; anybody else, and with any trouble, without it.
+    let _ = SignedIn::from_request_parts(&mut asked, &app).await;
+    finish(&app, &visit, id, &mut response);
+    response
 }
 
 /// Whether the client asks for pages, as browsers do.

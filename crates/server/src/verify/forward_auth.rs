@@ -2,6 +2,7 @@
 //! or 401, or 403; never anything else, so that `auth_request` can use it.
 
 use axum::response::{IntoResponse, Response};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use tokenhouse_core::rules::Path;
 use tokenhouse_core::verdict::{Accepted, Reason};
@@ -17,16 +18,6 @@ use crate::observe;
 /// Where it is.
 pub const PATH: &str = "/forward-auth";
 
-/// In which headers the original method and target come: `X-Forwarded-*` has one of each, `X-Original-*` has
-/// two names for the target.
-static ORIGINAL: [HeaderName; 5] = [
-    HeaderName::from_static("x-forwarded-method"),
-    HeaderName::from_static("x-original-method"),
-    HeaderName::from_static("x-forwarded-uri"),
-    HeaderName::from_static("x-original-uri"),
-    HeaderName::from_static("x-original-url"),
-];
-
 /// Whether the request that a proxy asks about may pass
 #[utoipa::path(get, path = "/forward-auth", tag = "Checking tokens", security(("bearer" = [])),
     params(
@@ -38,16 +29,19 @@ static ORIGINAL: [HeaderName; 5] = [
         (status = 401, description = "No good token"),
         (status = 403, description = "Role too low, a SCIM token, or the original request is missing or doubtful"),
     ))]
-pub fn forward_auth<B>(app: &App, request: &Request<B>, connection: Connection) -> Response {
-    observe::at_once(app, request.method(), PATH, || respond(app, request.headers(), connection))
+pub fn forward_auth<B>(app: &App, request: Request<B>, connection: Connection) -> Response {
+    let (Parts { method, headers, .. }, _) = request.into_parts();
+    observe::at_once(app, method, PATH, || respond(app, headers, connection))
 }
 
-fn respond(app: &App, headers: &HeaderMap, connection: Connection) -> Response {
-    match check(app, headers, connection) {
+fn respond(app: &App, mut headers: HeaderMap, connection: Connection) -> Response {
+    match check(app, &headers, connection) {
         Ok(accepted) => {
-            // Put in as they are: adding them to other headers would hash each once more.
+            // The memory of the request's headers is the answer's, and then the next request's.
+            headers.clear();
+            identity::add(&mut headers, &accepted);
             let mut response = Response::default();
-            *response.headers_mut() = identity::headers(&accepted);
+            *response.headers_mut() = headers;
             response
         }
         Err(Refusal::Unauthenticated(reason)) => {
@@ -107,9 +101,12 @@ enum OriginalRefused {
 /// One family must be there whole, so that a client can't add the half that a proxy leaves out; and
 /// whatever else is there must agree with it.
 fn original(headers: &HeaderMap) -> Result<Original<'_>, OriginalRefused> {
-    let [forwarded, original, targets @ ..] = single(headers)?;
-    let paths = targets.map(|target| target.map(path_of));
-    let families = [(forwarded, paths[0]), (original, paths[1]), (original, paths[2])];
+    let found = Fields::single(headers)?;
+    let families = [
+        (found.forwarded_method, found.forwarded_uri.map(path_of)),
+        (found.original_method, found.original_uri.map(path_of)),
+        (found.original_method, found.original_url.map(path_of)),
+    ];
     let whole =
         families.iter().find_map(|(method, path)| Some(Original { method: (*method)?, path: (*path)? }));
     let original = whole.ok_or(OriginalRefused::Missing)?;
@@ -119,26 +116,56 @@ fn original(headers: &HeaderMap) -> Result<Original<'_>, OriginalRefused> {
     if families.iter().all(agrees) { Ok(original) } else { Err(OriginalRefused::Disagree) }
 }
 
-/// The values of [`ORIGINAL`], each of which may be there once. All are found in one go through the few
-/// headers that a request has, which costs less than to look each up.
-fn single(headers: &HeaderMap) -> Result<[Option<&str>; ORIGINAL.len()], OriginalRefused> {
-    let mut values = [None; ORIGINAL.len()];
-    for (name, value) in headers {
-        let Some(place) = ORIGINAL.iter().position(|known| known == name) else { continue };
-        let repeated = || OriginalRefused::Repeated(name.clone());
-        let text = std::str::from_utf8(value.as_bytes()).map_err(|_| repeated())?;
-        if values[place].replace(text).is_some() {
-            return Err(repeated());
+/// The header fields that tell the original method and target: `X-Forwarded-*` has one for each,
+/// `X-Original-*` two names for the target. Each may be there once.
+#[derive(Default)]
+struct Fields<'a> {
+    forwarded_method: Option<&'a str>,
+    forwarded_uri: Option<&'a str>,
+    original_method: Option<&'a str>,
+    original_uri: Option<&'a str>,
+    original_url: Option<&'a str>,
+}
+
+impl<'a> Fields<'a> {
+    /// Finds all in one go through the few fields that a request has, which costs less than to look each up.
+    fn single(headers: &'a HeaderMap) -> Result<Self, OriginalRefused> {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            let field = match name.as_str() {
+                "x-forwarded-method" => &mut found.forwarded_method,
+                "x-forwarded-uri" => &mut found.forwarded_uri,
+                "x-original-method" => &mut found.original_method,
+                "x-original-uri" => &mut found.original_uri,
+                "x-original-url" => &mut found.original_url,
+                _ => continue,
+            };
+            let repeated = || OriginalRefused::Repeated(name.clone());
+            let text = std::str::from_utf8(value.as_bytes()).map_err(|_| repeated())?;
+            if field.replace(text).is_some() {
+                return Err(repeated());
+            }
         }
+        // A proxy clears a header by sending it empty.
+        let sent = |text: &&str| !text.is_empty();
+        Ok(Self {
+            forwarded_method: found.forwarded_method.filter(sent),
+            forwarded_uri: found.forwarded_uri.filter(sent),
+            original_method: found.original_method.filter(sent),
+            original_uri: found.original_uri.filter(sent),
+            original_url: found.original_url.filter(sent),
+        })
     }
-    // A proxy clears a header by sending it empty.
-    Ok(values.map(|value| value.filter(|text| !text.is_empty())))
 }
 
 /// The path of a target: without query, and without scheme and host where there are any. A fragment
 /// stays and is refused as part of the path: no client sends one.
 fn path_of(target: &str) -> &str {
-    let without_query = target.split('?').next().unwrap_or_default();
+    let end = target.bytes().position(|byte| byte == b'?').unwrap_or(target.len());
+    let without_query = &target[..end];
+    if without_query.starts_with('/') {
+        return without_query;
+    }
     match without_query.split_once("://") {
         Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |slash| &rest[slash..]),
         _ => without_query,
@@ -205,7 +232,7 @@ mod tests {
             ),
             (
                 &[("x-original-method", "GET"), ("x-original-uri", "/a"), ("x-original-uri", "/a")],
-                Repeated(ORIGINAL[3].clone()),
+                Repeated(HeaderName::from_static("x-original-uri")),
             ),
             (
                 &[
@@ -214,7 +241,7 @@ mod tests {
                     ("x-original-method", "GET"),
                     ("x-original-uri", "/public"),
                 ],
-                Repeated(ORIGINAL[2].clone()),
+                Repeated(HeaderName::from_static("x-forwarded-uri")),
             ),
         ] {
             assert_eq!(outcome(sent), Err(problem), "{sent:?}");

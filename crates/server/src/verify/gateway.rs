@@ -1,9 +1,11 @@
 //! The gateway: whatever is not for us goes to the upstream, after the check.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use http::HeaderMap;
 use tokenhouse_core::rules::Path;
 
 use super::identity;
@@ -46,22 +48,24 @@ const RESERVED: [&[&str]; 24] = [
 /// The pages of the web UI, at the front door.
 const PAGES: [&str; 5] = ["invite", "login", "logout", "settings", "setup"];
 
-/// Everything that matches no route: to the upstream if there is one, after token, path and role.
+/// Whether a request for this path goes to the upstream, if there is one. So does one that can be read in
+/// two ways, to be refused there.
+pub fn is_for_upstream(path: &str) -> bool {
+    !Path::parse(path).is_ok_and(|path| is_ours(&path))
+}
+
+/// To the upstream, after token, path and role.
 pub async fn gateway(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
-    let nothing_here = || Error::NotFound("there is nothing at this path".into());
     let (parts, body) = request.into_parts();
-    let path = Path::parse(parts.uri.path());
-    if path.as_ref().is_ok_and(is_ours) {
-        return Err(nothing_here());
-    }
     let Some(proxy) = &app.proxy else { return Err(nothing_here()) };
     let (accepted, origin) = guard::authenticate(&parts, &app, Checkpoint::Gateway)?;
-    let path = path.map_err(|problem| Error::BadRequest(problem.to_string()))?;
+    let path = Path::parse(parts.uri.path()).map_err(|problem| Error::BadRequest(problem.to_string()))?;
     let least = app.rules.least_role(parts.method.as_str(), &path);
     if accepted.owner.state.role < least {
         return Err(Error::Forbidden(format!("this needs the role {least}")));
     }
-    let mut identity = identity::headers(&accepted);
+    let mut identity = HeaderMap::new();
+    identity::add(&mut identity, &accepted);
     identity::add_assertion(&mut identity, app.assertion.sign(&accepted, app.clock.now(), &app.random)?);
     let connection = parts.extensions.get::<Connection>();
     let origin = proxy::Origin {
@@ -77,14 +81,18 @@ pub async fn gateway(State(app): State<Arc<App>>, request: Request) -> Result<Re
     })
 }
 
+/// What is answered where there is no route, and nothing goes upstream.
+pub fn nothing_here() -> Error {
+    Error::NotFound("there is nothing at this path".into())
+}
+
 fn is_ours(path: &Path<'_>) -> bool {
-    let segments = path.segments();
     let starts_with = |prefix: &&[&str]| {
-        prefix.len() <= segments.len()
-            && prefix.iter().zip(segments).all(|(own, segment)| own.eq_ignore_ascii_case(segment))
+        let mut segments = path.segments();
+        prefix.iter().all(|own| segments.next().is_some_and(|segment| own.eq_ignore_ascii_case(&segment)))
     };
-    let page = segments.first().is_none_or(|first| PAGES.iter().any(|page| page.eq_ignore_ascii_case(first)));
-    page || RESERVED.iter().any(starts_with)
+    let is_page = |first: Cow<'_, str>| PAGES.iter().any(|page| page.eq_ignore_ascii_case(&first));
+    path.segments().next().is_none_or(is_page) || RESERVED.iter().any(starts_with)
 }
 
 #[cfg(test)]

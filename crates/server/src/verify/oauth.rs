@@ -91,6 +91,9 @@ pub struct ActiveToken {
     scope: &'static str,
 }
 
+/// Where introspection is.
+pub const INTROSPECT: &str = "/oauth/introspect";
+
 /// Whether a token is good, and whose it is (RFC 7662)
 #[utoipa::path(post, path = "/oauth/introspect", tag = "Checking tokens", security(("bearer" = [])),
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),

@@ -57,7 +57,7 @@ async fn what_was_gathered_is_written_at_the_stop(server: TestServer) {
     }
     let used = json!(server.clock.now().to_string());
     let server = server.restart().await;
-    assert_eq!(server.app.usage.pending(), 0);
+    assert_eq!(server.app.feed.index().unsaved(), 0);
     server.pass_days(1);
     for id in made {
         assert_eq!(token(&server, &ada.token, id).await["last_used"], used);

@@ -44,6 +44,7 @@ mod lifecycle;
 mod lineage;
 mod oauth;
 mod openapi;
+mod overload;
 mod pages;
 mod people;
 mod people_pages;

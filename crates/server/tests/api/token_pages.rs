@@ -1,6 +1,7 @@
 //! The lists of tokens, the page of one, and what is done to tokens in the browser.
 
 use serde_json::json;
+use tokenhouse::usage;
 use tokenhouse_core::people::Role;
 use tokenhouse_testkit::client::{Answer, Client};
 use tokenhouse_testkit::server::{Bearer, TestServer};
@@ -163,7 +164,7 @@ async fn a_list_is_filtered_sorted_and_paged(server: TestServer) {
     }
     let (odd, _) = made(&server, &mia.token, "100% \"<b>Ünits</b>\"", None).await;
     set_revoked(&server, &mia.token, odd, true).await;
-    server.app.usage.flush(&server.app.store).await.unwrap();
+    usage::flush(server.app.feed.index(), &server.app.store).await.unwrap();
     let browser = server.browser(&mia).await;
     let list = async |query: &str| browser.get(&format!("{LIST}{query}")).await;
     let all = list("").await;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use tokenhouse_core::audit::Action;
 use tokenhouse_core::id::{TokenId, UserId};
-use tokenhouse_core::index::{OwnerState, TokenState};
+use tokenhouse_core::index::{OwnerState, TokenState, Use};
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_store::changes::Change;
 use tokenhouse_store::tokens::{Entry, NewToken};
@@ -132,9 +132,10 @@ async fn last_use_never_moves_backwards(s: Setting) {
     };
     let v4 = IpAddr::from([10, 0, 0, 7]);
     let (early, late) = (NOW.plus_seconds(1), NOW.plus_seconds(2));
-    usage::record(&s.store, &[(id, late, v4), (id, early, IP), (TokenId(99), late, v4)]).await.unwrap();
+    let (from_v4, from_v6) = (Use { at: late, ip: v4 }, Use { at: early, ip: IP });
+    usage::record(&s.store, &[(id, from_v4), (TokenId(99), from_v4)]).await.unwrap();
     assert_eq!(used(id).await, (Some(late), Some("10.0.0.7".into())));
-    usage::record(&s.store, &[(id, early, IP), (other, early, IP)]).await.unwrap();
+    usage::record(&s.store, &[(id, from_v6), (other, from_v6)]).await.unwrap();
     assert_eq!(used(id).await, (Some(late), Some("10.0.0.7".into())));
     assert_eq!(used(other).await, (Some(early), Some("::1".into())));
     usage::record(&s.store, &[]).await.unwrap();
@@ -142,10 +143,11 @@ async fn last_use_never_moves_backwards(s: Setting) {
 }
 
 async fn many_uses_fit_into_one_call(s: Setting) {
+    const USE: Use = Use { at: NOW, ip: IP };
     let ada = s.human("ada").await;
     let id = s.token(ada, 1).await;
-    let mut uses: Vec<_> = (1_000..4_000).map(|id| (TokenId(id), NOW, IP)).collect();
-    uses.push((id, NOW, IP));
+    let mut uses: Vec<_> = (1_000..4_000).map(|id| (TokenId(id), USE)).collect();
+    uses.push((id, USE));
     usage::record(&s.store, &uses).await.unwrap();
     let token = tokens::find(&mut *s.read().await, id).await.unwrap().unwrap();
     assert_eq!(token.last_used_at, Some(NOW));

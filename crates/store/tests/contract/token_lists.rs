@@ -1,6 +1,7 @@
 //! Tokens as people look at them.
 
 use tokenhouse_core::id::{TokenId, UserId};
+use tokenhouse_core::index::Use;
 use tokenhouse_core::token::Status;
 use tokenhouse_store::token_lists::{Counts, TokenFilter, TokenSort, Whose, active, count, page};
 use tokenhouse_store::tokens::NewToken;
@@ -85,9 +86,8 @@ async fn tokens_are_sorted_by_what_is_asked_for(s: Setting) {
     let b = named(&s, ada, "Z", 1, None).await;
     let a = named(&s, ada, "a", 2, Some(9)).await;
     let c = named(&s, ada, "É", 3, Some(2)).await;
-    usage::record(&s.store, &[(b, NOW, [10, 0, 0, 7].into()), (a, NOW.plus_days(1), [10, 0, 0, 7].into())])
-        .await
-        .unwrap();
+    let used = |at| Use { at, ip: [10, 0, 0, 7].into() };
+    usage::record(&s.store, &[(b, used(NOW)), (a, used(NOW.plus_days(1)))]).await.unwrap();
     for (sort, ascending) in [
         (TokenSort::Created, [b, a, c]),
         (TokenSort::Name, [a, b, c]),

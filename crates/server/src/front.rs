@@ -1,0 +1,101 @@
+//! The front door: which of two ways a request takes.
+//!
+//! Checks are answered here, past the routes: what a proxy asks before each request of its own at once,
+//! introspection and the gateway by their handlers. All else is management. It runs on a runtime of its
+//! own, whose threads may have a lower priority, and only so much of it at a time: however much is asked
+//! of it, checks don't wait behind it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::handler::Handler;
+use axum::response::{IntoResponse as _, Response};
+use axum::{BoxError, Router};
+use futures_util::future::{Either, Ready, ready};
+use http::{Method, Request};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
+use tower::Service as _;
+
+use crate::api::status;
+use crate::app::App;
+use crate::error::Error;
+use crate::listener::Connection;
+use crate::observe::{self, Answering, Route};
+use crate::router;
+use crate::verify::{forward_auth, gateway, oauth};
+
+/// How many requests are managed at a time; more are told to come again.
+const PLACES: usize = 4096;
+
+type Now = Ready<Result<Response, Infallible>>;
+
+/// Answers every request; what is not a check, on the runtime `management`.
+pub fn answer<B>(
+    app: Arc<App>,
+    management: Handle,
+) -> impl Fn(Request<B>, Connection) -> Either<Now, Answering> + Clone + Send + Sync + 'static
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let router = router::router(Arc::clone(&app));
+    let places = Arc::new(Semaphore::new(PLACES));
+    move |request, connection| {
+        if request.uri().path() == forward_auth::PATH {
+            return Either::Left(ready(Ok(forward_auth::forward_auth(&app, request, connection))));
+        }
+        let app = Arc::clone(&app);
+        let mut request = request.map(Body::new);
+        // Where handlers find it.
+        request.extensions_mut().insert(connection);
+        Either::Right(match (request.method(), request.uri().path()) {
+            (&Method::POST, oauth::INTROSPECT) => {
+                check(app, Route::Known(oauth::INTROSPECT), request, oauth::introspect)
+            }
+            // Whoever asks these two ends a server that doesn't answer in time.
+            (&Method::GET, status::LIVES) => {
+                check(app, Route::Known(status::LIVES), request, status::healthz)
+            }
+            (&Method::GET, status::READY) => check(app, Route::Known(status::READY), request, status::readyz),
+            (_, path) if app.proxy.is_some() && gateway::is_for_upstream(path) => {
+                check(app, Route::Gateway, request, gateway::gateway)
+            }
+            _ => manage(app, &router, &places, &management, request),
+        })
+    }
+}
+
+/// Lets the routes answer, if there is a place.
+fn manage(
+    app: Arc<App>,
+    router: &Router,
+    places: &Arc<Semaphore>,
+    management: &Handle,
+    request: Request<Body>,
+) -> Answering {
+    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+        return observe::around(app, Route::Unknown, request, |_| async {
+            Error::Overloaded.into_response()
+        });
+    };
+    let managed = router.clone().call(request);
+    // Ends when nobody waits for it any more.
+    let managed = AbortOnDropHandle::new(management.spawn(managed));
+    Box::pin(async move {
+        let answer = managed.await;
+        drop(place);
+        answer.unwrap_or_else(|_| Ok(observe::panicked()))
+    })
+}
+
+/// Lets a handler answer without a route.
+fn check<T>(
+    app: Arc<App>,
+    route: Route,
+    request: Request<Body>,
+    handler: impl Handler<T, Arc<App>>,
+) -> Answering {
+    observe::around(Arc::clone(&app), route, request, |request| handler.call(request, app))
+}
