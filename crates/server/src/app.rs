@@ -164,15 +164,16 @@ impl App {
     }
 
     /// Commits a change and returns when the index shows it, so that no check that starts after the
-    /// answer can go by the old state.
+    /// answer can go by the old state, and when it is on disk.
     ///
     /// Runs on when the caller goes away: a change that is committed but not in the index would let a
     /// revoked token pass.
     pub async fn commit(&self, writer: Writer) -> Result<(), Error> {
-        let feed = Arc::clone(&self.feed);
+        let (feed, store) = (Arc::clone(&self.feed), self.store.clone());
         let committed = tokio::spawn(async move {
             let head = writer.commit().await?;
-            feed.follow(head.seq).await
+            feed.follow(head.seq).await?;
+            store.settle().await
         });
         Ok(committed.await.map_err(Error::internal)??)
     }

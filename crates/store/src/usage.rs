@@ -32,6 +32,5 @@ pub async fn record(store: &Store, uses: &[(TokenId, Timestamp, IpAddr)]) -> Res
     );
     let latest = serde_json::to_string(&latest).map_err(|_| Error::Corrupt("last uses".into()))?;
     sqlx::query(AssertSqlSafe(update)).bind(latest).execute(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(())
+    store.durability.commit(transaction).await
 }
