@@ -186,10 +186,15 @@ mod tests {
     use std::pin::pin;
     use std::sync::mpsc;
     use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
 
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+    use tokio::time::timeout;
 
     use super::*;
+
+    /// How long a sync may take to begin or to end.
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     /// A disk that tells when a sync begins, and ends it as it is told.
     struct Disk {
@@ -204,7 +209,7 @@ mod tests {
             let ended = std::sync::Mutex::new(ended);
             let Durability(syncs) = Durability::by(move || {
                 began.send(()).unwrap();
-                ended.lock().unwrap().recv().unwrap()
+                ended.lock().unwrap().recv_timeout(PATIENCE).unwrap()
             });
             (syncs.unwrap(), Self { begun, end })
         }
@@ -214,12 +219,17 @@ mod tests {
             let (syncs, mut disk) = Self::new();
             disk.end.send(Ok(())).unwrap();
             syncs.settle().await.unwrap();
-            disk.begun.recv().await.unwrap();
+            disk.begins().await;
             (syncs, disk)
         }
 
+        /// Waits until a sync begins.
+        async fn begins(&mut self) {
+            timeout(PATIENCE, self.begun.recv()).await.unwrap().unwrap();
+        }
+
         async fn end(&mut self, outcome: io::Result<()>) {
-            self.begun.recv().await.unwrap();
+            self.begins().await;
             self.end.send(outcome).unwrap();
         }
 
@@ -273,7 +283,7 @@ mod tests {
         let (syncs, mut disk) = Disk::settled().await;
         commit(&syncs);
         let first = waiting(&syncs);
-        disk.begun.recv().await.unwrap();
+        disk.begins().await;
         let others: Vec<_> = std::iter::repeat_with(|| {
             commit(&syncs);
             waiting(&syncs)
@@ -282,7 +292,7 @@ mod tests {
         .collect();
         disk.end.send(Ok(())).unwrap();
         first.await.unwrap().unwrap();
-        disk.begun.recv().await.unwrap();
+        disk.begins().await;
         assert!(others.iter().all(|other| !other.is_finished()), "the sync that was under way is too early");
         disk.end.send(Ok(())).unwrap();
         for other in others {
@@ -324,7 +334,7 @@ mod tests {
         let (syncs, mut disk) = Disk::settled().await;
         commit(&syncs);
         let first = waiting(&syncs);
-        disk.begun.recv().await.unwrap();
+        disk.begins().await;
         let second = waiting(&syncs);
         disk.end.send(Err(io::Error::other("medium error"))).unwrap();
         assert!(is_failed(first.await.unwrap()));
@@ -339,7 +349,7 @@ mod tests {
         let (syncs, mut disk) = Disk::settled().await;
         commit(&syncs);
         assert!(!is_settled(&syncs), "begun and dropped");
-        disk.begun.recv().await.unwrap();
+        disk.begins().await;
         let next = waiting(&syncs);
         disk.end.send(Err(io::Error::other("medium error"))).unwrap();
         assert!(is_failed(next.await.unwrap()));
