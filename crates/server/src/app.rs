@@ -10,7 +10,6 @@ use tokenhouse_core::people::Role;
 use tokenhouse_core::random::{NoRandomness, Random};
 use tokenhouse_core::rules::Rules;
 use tokenhouse_core::verdict::{self, Accepted, Reason, Refused, Scope};
-use tokenhouse_store::tokens::Entry;
 use tokenhouse_store::{Claim, Store, Writer, sessions, tokens, users};
 
 use crate::auth::guard::{Call, Credential};
@@ -181,14 +180,11 @@ impl App {
 
 /// The role that a token gives at this moment.
 async fn role_by_token(writer: &mut Writer, id: TokenId) -> Result<Role, Error> {
-    let unknown = || Error::Unauthenticated(Some(Reason::Unknown));
-    let found = tokens::entries(writer, &[id]).await?.into_iter().next();
-    let Some(Entry { state: Some(token), owner, .. }) = found else { return Err(unknown()) };
-    let owners = users::states(writer, &[owner]).await?;
-    let owner = owners.first().ok_or_else(unknown)?;
-    match verdict::verdict(&token, owner, Scope::Any, writer.now()) {
+    let found = tokens::find(writer, id).await?;
+    let token = found.ok_or(Error::Unauthenticated(Some(Reason::Unknown)))?;
+    match verdict::verdict(&token.state(), &token.owner.state(), Scope::Any, writer.now()) {
         Some(reason) => Err(Error::Unauthenticated(Some(reason))),
-        None => Ok(owner.role),
+        None => Ok(token.owner.role),
     }
 }
 

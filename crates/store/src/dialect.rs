@@ -112,6 +112,11 @@ impl Dialect {
         }
     }
 
+    /// Whether a connection may be lost while nobody uses it.
+    pub(crate) const fn is_remote(self) -> bool {
+        matches!(self, Self::Postgres)
+    }
+
     /// What the connection that writes is set up with.
     pub(crate) const fn writer_setup(self) -> &'static str {
         match self {

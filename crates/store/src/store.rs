@@ -86,13 +86,13 @@ impl Store {
         connection.close().await?;
 
         let options = location.read_write()?;
-        let writers = pool(1, &options, dialect.writer_setup()).await?;
+        let writers = pool(dialect, 1, &options, dialect.writer_setup()).await?;
         if let Some(recover) = dialect.recover() {
             sqlx::query(recover).fetch_one(&writers).await?;
         }
         dialect.migrator().run(&writers).await?;
-        let readers = pool(READERS, &options, dialect.reader_setup()).await?;
-        let followers = pool(1, &options, dialect.reader_setup()).await?;
+        let readers = pool(dialect, READERS, &options, dialect.reader_setup()).await?;
+        let followers = pool(dialect, 1, &options, dialect.reader_setup()).await?;
         let seal = Seal::new(master);
         let store = Self { dialect, writers, readers, followers, seal, durability, lock, options };
         store.begin_empty(master, now).await?;
@@ -214,10 +214,16 @@ impl Store {
     }
 }
 
-async fn pool(size: u32, options: &AnyConnectOptions, setup: &'static str) -> Result<AnyPool, Error> {
+async fn pool(
+    dialect: Dialect,
+    size: u32,
+    options: &AnyConnectOptions,
+    setup: &'static str,
+) -> Result<AnyPool, Error> {
     let pool = AnyPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(PATIENCE)
+        .test_before_acquire(dialect.is_remote())
         .after_connect(move |connection, _| {
             Box::pin(async move { sqlx::raw_sql(setup).execute(connection).await.map(drop) })
         })
