@@ -204,11 +204,11 @@ mod tests {
 
     impl Disk {
         fn new() -> (Arc<Syncs>, Self) {
-            let (began, begun) = unbounded_channel();
+            let (begins, begun) = unbounded_channel();
             let (end, ended) = mpsc::channel();
             let ended = std::sync::Mutex::new(ended);
             let Durability(syncs) = Durability::by(move || {
-                began.send(()).unwrap();
+                begins.send(()).unwrap();
                 ended.lock().unwrap().recv_timeout(PATIENCE).unwrap()
             });
             (syncs.unwrap(), Self { begun, end })

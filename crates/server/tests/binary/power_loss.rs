@@ -42,9 +42,9 @@ async fn no_token_is_answered_before_it_is_on_disk_and_one_sync_is_for_many() {
     for (answered, durable) in durable_when(&events, is_answer).into_iter().enumerate() {
         assert!(durable > answered, "{durable} commits on disk when token {} was answered", answered + 1);
     }
-    let fifth =
-        events.iter().enumerate().filter(|(_, event)| matches!(event, Event::Told(told) if is_answer(told)));
-    let (fifth, _) = fifth.skip(4).next().unwrap();
+    let is_told = |event: &Event| matches!(event, Event::Told(told) if is_answer(told));
+    let mut told = events.iter().enumerate().filter(|(_, event)| is_told(event));
+    let (fifth, _) = told.nth(4).unwrap();
     let syncs = events[fifth..].iter().filter(|event| matches!(event, Event::SyncBegun(_))).count();
     assert!(syncs < 32, "{syncs} syncs for 32 tokens");
 }
