@@ -18,6 +18,7 @@ const FOR_TESTS: &[Program] = &[
     Program { name: "cc", packages: "gcc libc6-dev" },
     Program { name: "curl", packages: "curl" },
     Program { name: "setpriv", packages: "util-linux" },
+    Program { name: "strace", packages: "strace" },
     Program { name: "initdb", packages: "postgresql" },
     Program { name: "nginx", packages: "nginx" },
     Program { name: "caddy", packages: "caddy" },
@@ -153,9 +154,17 @@ mod tests {
     #[test]
     fn what_is_missing_is_told_with_the_packages_to_install() {
         let folder = tempfile::tempdir().unwrap();
-        for name in
-            ["curl", "setpriv", "initdb", "caddy", "python3", "node", "npm", "chromium-headless-shell"]
-        {
+        for name in [
+            "curl",
+            "setpriv",
+            "strace",
+            "initdb",
+            "caddy",
+            "python3",
+            "node",
+            "npm",
+            "chromium-headless-shell",
+        ] {
             install_into(folder.path(), name, 0o755);
         }
         // A file that can't be run is not a program.

@@ -11,7 +11,6 @@ use tokenhouse_core::people::Role;
 use tokenhouse_core::random::{NoRandomness, Random};
 use tokenhouse_core::rules::Rules;
 use tokenhouse_core::verdict::{self, Accepted, Reason, Refused, Scope};
-use tokenhouse_store::tokens::Entry;
 use tokenhouse_store::{Claim, Store, Writer, sessions, tokens, users};
 
 use crate::auth::guard::{Call, Credential};
@@ -158,15 +157,16 @@ impl App {
     }
 
     /// Commits a change and returns when the index shows it, so that no check that starts after the
-    /// answer can go by the old state.
+    /// answer can go by the old state, and when it is on disk.
     ///
     /// Runs on when the caller goes away: a change that is committed but not in the index would let a
     /// revoked token pass.
     pub async fn commit(&self, writer: Writer) -> Result<(), Error> {
-        let feed = Arc::clone(&self.feed);
+        let (feed, store) = (Arc::clone(&self.feed), self.store.clone());
         let committed = tokio::spawn(async move {
             let head = writer.commit().await?;
-            feed.follow(head.seq).await
+            feed.follow(head.seq).await?;
+            store.settle().await
         });
         Ok(committed.await.map_err(Error::internal)??)
     }
@@ -174,14 +174,11 @@ impl App {
 
 /// The role that a token gives at this moment.
 async fn role_by_token(writer: &mut Writer, id: TokenId) -> Result<Role, Error> {
-    let unknown = || Error::Unauthenticated(Some(Reason::Unknown));
-    let found = tokens::entries(writer, &[id]).await?.into_iter().next();
-    let Some(Entry { state: Some(token), owner, .. }) = found else { return Err(unknown()) };
-    let owners = users::states(writer, &[owner]).await?;
-    let owner = owners.first().ok_or_else(unknown)?;
-    match verdict::verdict(&token, owner, Scope::Any, writer.now()) {
+    let found = tokens::find(writer, id).await?;
+    let token = found.ok_or(Error::Unauthenticated(Some(Reason::Unknown)))?;
+    match verdict::verdict(&token.state(), &token.owner.state(), Scope::Any, writer.now()) {
         Some(reason) => Err(Error::Unauthenticated(Some(reason))),
-        None => Ok(owner.role),
+        None => Ok(token.owner.role),
     }
 }
 

@@ -340,7 +340,7 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Conflict(what) => Self::Exists(what),
-            store::Error::Unavailable(_) => Self::Unavailable(Box::new(error)),
+            store::Error::Unavailable(_) | store::Error::SyncFailed(_) => Self::Unavailable(Box::new(error)),
             other => Self::internal(other),
         }
     }

@@ -45,16 +45,14 @@ impl Feed {
                 index.put_owner(owner);
             }
         }
-        let mut last = TokenId(0);
-        loop {
-            let page = tokens::entries_after(&mut reader, last, PAGE).await?;
-            let Some(newest) = page.last().and_then(|entry| entry.state) else { break };
-            last = newest.id;
-            for entry in &page {
-                apply(&mut reader, &index, entry).await?;
-            }
+        let mut page = tokens::entries_after(&mut reader, TokenId(0), PAGE).await?;
+        let mut filler = store.read().await?;
+        while let Some(newest) = page.last() {
+            // The database works on the next page while this one is filled in.
+            let next = tokens::entries_after(&mut reader, newest.id, PAGE);
+            (page, ()) = tokio::try_join!(next, fill(&mut filler, &index, &page))?;
         }
-        drop(reader);
+        drop((reader, filler));
         Ok(Self {
             store,
             index,
@@ -119,11 +117,18 @@ impl Feed {
             self.index.put_owner(owner);
         }
         let tokens: Vec<_> = touched.tokens.into_iter().collect();
-        for entry in tokens::entries(&mut reader, &tokens).await? {
-            apply(&mut reader, &self.index, &entry).await?;
-        }
+        let entries = tokens::entries(&mut reader, &tokens).await?;
+        fill(&mut reader, &self.index, &entries).await?;
         Ok(page.last().map_or(applied, |change| change.seq))
     }
+}
+
+/// Makes the index show tokens as they are.
+async fn fill(reader: &mut Reader, index: &Index, page: &[Entry]) -> Result<(), Error> {
+    for entry in page {
+        apply(reader, index, entry).await?;
+    }
+    Ok(())
 }
 
 /// Makes the index show a token as it is, with its owner if the index doesn't know the owner yet.

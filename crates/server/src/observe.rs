@@ -25,7 +25,8 @@ use crate::error::{Cause, Error, Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Numbers the request, catches panics, writes problem documents, counts and logs the answer.
+/// Numbers the request, catches panics, holds the answer back until whatever it may have seen is on disk,
+/// writes problem documents, counts and logs the answer.
 #[derive(Clone)]
 pub struct Observed<S> {
     inner: S,
@@ -54,9 +55,15 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let route = request.extensions().get().cloned().map_or(Route::Unknown, Route::Matched);
-        let inner = &mut self.inner;
-        let answer = |request| inner.call(request).map(|Ok(response)| response);
-        around(Arc::clone(&self.app), route, request, answer)
+        let (inner, app) = (&mut self.inner, Arc::clone(&self.app));
+        around(Arc::clone(&self.app), route, request, |request| {
+            let answer = inner.call(request);
+            async move {
+                let Ok(response) = answer.await;
+                let settled = app.store.settle().await;
+                settled.map_or_else(|error| Error::from(error).into_response(), |()| response)
+            }
+        })
     }
 }
 

@@ -112,11 +112,17 @@ impl Dialect {
         }
     }
 
+    /// Whether a connection may be lost while nobody uses it.
+    pub(crate) const fn is_remote(self) -> bool {
+        matches!(self, Self::Postgres)
+    }
+
     /// What the connection that writes is set up with.
     pub(crate) const fn writer_setup(self) -> &'static str {
         match self {
+            // `NORMAL` syncs around checkpoints only; commits are synced in `durability.rs`.
             Self::Sqlite => {
-                "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
                  PRAGMA foreign_keys = ON"
             }
             // A process that hangs in a transaction must not stop the others for good.
@@ -124,6 +130,16 @@ impl Dialect {
                 "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'; \
                  SET synchronous_commit = on"
             }
+        }
+    }
+
+    /// Brings what an earlier process left in the log into the database, and that to the disk. Syncing
+    /// the log would not do after a sync has failed: what the system shows of the file since then need not
+    /// be on the disk, and is not written again.
+    pub(crate) const fn recover(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => Some("PRAGMA wal_checkpoint(PASSIVE)"),
+            Self::Postgres => None,
         }
     }
 

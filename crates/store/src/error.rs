@@ -48,6 +48,12 @@ pub enum Error {
     /// The store can't do it now: busy, disk full, connection lost. Trying again later may help.
     #[error("the store does not answer at the moment; see to its disk, its locks and its connections")]
     Unavailable(#[source] Cause),
+    /// The disk did not take what was written. What is on disk is all that counts, and only another start
+    /// finds out what that is.
+    #[error(
+        "the disk did not take what was written, so no change is made any more; see to the disk and start tokenhouse again"
+    )]
+    SyncFailed(#[source] Cause),
     /// What is stored is not what this program wrote.
     #[error("the store holds something that was not written by tokenhouse: {0}")]
     Corrupt(String),

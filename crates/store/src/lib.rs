@@ -9,6 +9,7 @@ pub mod audit;
 pub mod changes;
 mod dialect;
 pub mod directory;
+mod durability;
 mod error;
 pub mod invitations;
 mod keys;

@@ -15,6 +15,7 @@ use tokenhouse_core::clock::{Clock, Timestamp};
 use tokenhouse_core::keys::MasterKey;
 
 use crate::dialect::{Dialect, Location};
+use crate::durability::Durability;
 use crate::{Connection, Error, Writer, audit, keys, teams};
 
 /// How many connections read at the same time.
@@ -33,6 +34,7 @@ pub struct Store {
     /// One connection for whoever follows the log: it never waits behind people who read.
     followers: AnyPool,
     pub(crate) seal: Seal,
+    pub(crate) durability: Durability,
     /// Keeps other processes away from a SQLite file.
     lock: Option<Arc<File>>,
     options: AnyConnectOptions,
@@ -72,21 +74,29 @@ impl Store {
         sqlx::any::install_default_drivers();
         let location = Location::parse(url)?;
         let dialect = location.dialect();
-        let lock = match &location {
-            Location::Sqlite(path) => Some(Arc::new(make_and_lock(path)?)),
-            Location::Postgres(_) => None,
+        let (lock, durability) = match &location {
+            Location::Sqlite(path) => {
+                let lock = make_and_lock(path)?;
+                (Some(Arc::new(lock)), Durability::of_log(beside(path, "-wal")?))
+            }
+            Location::Postgres(_) => (None, Durability::of_every_commit()),
         };
         let mut connection = Connection::connect_with(&location.read_only()?).await?;
         keys::check(&mut connection, dialect, master).await?;
         connection.close().await?;
 
         let options = location.read_write()?;
-        let writers = pool(1, &options, dialect.writer_setup()).await?;
+        let writers = pool(dialect, 1, &options, dialect.writer_setup()).await?;
+        if let Some(recover) = dialect.recover() {
+            sqlx::query(recover).fetch_one(&writers).await?;
+        }
         dialect.migrator().run(&writers).await?;
-        let readers = pool(READERS, &options, dialect.reader_setup()).await?;
-        let followers = pool(1, &options, dialect.reader_setup()).await?;
-        let store = Self { dialect, writers, readers, followers, seal: Seal::new(master), lock, options };
+        let readers = pool(dialect, READERS, &options, dialect.reader_setup()).await?;
+        let followers = pool(dialect, 1, &options, dialect.reader_setup()).await?;
+        let seal = Seal::new(master);
+        let store = Self { dialect, writers, readers, followers, seal, durability, lock, options };
         store.begin_empty(master, now).await?;
+        store.settle().await?;
         Ok(store)
     }
 
@@ -141,6 +151,24 @@ impl Store {
         Writer::begin(self, clock).await
     }
 
+    /// Returns when everything that could be read before the call is on disk, so that it also survives a
+    /// loss of power. Nobody may be told of it earlier. At once if nothing was committed meanwhile, and
+    /// always on PostgreSQL, where a commit is on disk before it can be seen.
+    ///
+    /// # Errors
+    /// [`Error::SyncFailed`] if the disk did not take it, now or before.
+    pub async fn settle(&self) -> Result<(), Error> {
+        self.durability.settle().await
+    }
+
+    /// Whether changes can still be made durable.
+    ///
+    /// # Errors
+    /// [`Error::SyncFailed`] if the disk did not take one.
+    pub fn check_durability(&self) -> Result<(), Error> {
+        self.durability.check()
+    }
+
     /// Closes all connections, also those of clones, and lets a SQLite file go.
     pub async fn close(self) {
         self.readers.close().await;
@@ -159,6 +187,7 @@ impl Store {
 
     /// Waits for its turn and begins a transaction that writes.
     pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Any>, Error> {
+        self.durability.check()?;
         let mut transaction = self.writers.begin_with(self.dialect.begin_write()).await?;
         // A statement of its own: if it fails, the transaction is there to be rolled back.
         if let Some(lock) = self.dialect.lock_writers() {
@@ -178,18 +207,23 @@ impl Store {
         if keys::keep(&mut transaction, master).await? {
             audit::insert_head(&mut transaction, &Head::EMPTY, &self.seal).await?;
             teams::date_public(&mut transaction, now).await?;
-            transaction.commit().await?;
-            Ok(())
+            self.durability.commit(transaction).await
         } else {
             keys::check(&mut transaction, self.dialect, master).await
         }
     }
 }
 
-async fn pool(size: u32, options: &AnyConnectOptions, setup: &'static str) -> Result<AnyPool, Error> {
+async fn pool(
+    dialect: Dialect,
+    size: u32,
+    options: &AnyConnectOptions,
+    setup: &'static str,
+) -> Result<AnyPool, Error> {
     let pool = AnyPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(PATIENCE)
+        .test_before_acquire(dialect.is_remote())
         .after_connect(move |connection, _| {
             Box::pin(async move { sqlx::raw_sql(setup).execute(connection).await.map(drop) })
         })
@@ -218,13 +252,19 @@ fn make_and_lock(path: &Path) -> Result<File, Error> {
     };
     // Made before it is locked, so that however it is named, the lock has one name.
     open(path)?;
-    let mut lock_path = path.canonicalize().map_err(file_error(path))?.into_os_string();
-    lock_path.push(".lock");
-    let lock_path = PathBuf::from(lock_path);
+    let lock_path = beside(path, ".lock")?;
     let lock = open(&lock_path)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(Error::Held),
         Err(TryLockError::Error(source)) => Err(Error::File { path: lock_path, source }),
     }
+}
+
+/// The file beside a file that is there, whatever that one was called by.
+fn beside(path: &Path, suffix: &str) -> Result<PathBuf, Error> {
+    let absolute = path.canonicalize().map_err(|source| Error::File { path: path.to_owned(), source })?;
+    let mut name = absolute.into_os_string();
+    name.push(suffix);
+    Ok(name.into())
 }

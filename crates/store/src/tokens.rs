@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
-use tokenhouse_core::index::TokenState;
+use tokenhouse_core::index::{OwnerState, TokenState};
 use tokenhouse_core::people::{Name, Role, UserType, fold};
 use tokenhouse_core::token::TokenHash;
 
@@ -127,6 +127,35 @@ pub struct Entry {
     pub owner: UserId,
     /// Its state; `None` if it is deleted.
     pub state: Option<TokenState>,
+}
+
+impl Token {
+    /// The token, as far as a verdict needs it.
+    pub fn state(&self) -> TokenState {
+        TokenState {
+            id: self.id,
+            expires_at: self.expires_at,
+            revoked: self.revoked_at.is_some(),
+            scim_only: self.scim_only,
+        }
+    }
+}
+
+impl Owner {
+    /// The owner, as far as a verdict needs it: without teams.
+    pub fn state(&self) -> OwnerState {
+        OwnerState {
+            id: self.id,
+            user_id: self.user_id.clone(),
+            user_name: self.user_name.clone(),
+            email: self.email.clone(),
+            name: self.name.clone(),
+            role: self.role,
+            user_type: self.user_type,
+            teams: Vec::new(),
+            active: self.active,
+        }
+    }
 }
 
 impl FromRow<'_, AnyRow> for Token {

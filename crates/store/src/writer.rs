@@ -8,6 +8,7 @@ use tokenhouse_core::audit::{Head, Seal};
 use tokenhouse_core::clock::{Clock, Timestamp};
 
 use crate::audit::Draft;
+use crate::durability::Durability;
 use crate::sql::Query;
 use crate::{Connection, Error, Store, audit};
 
@@ -16,6 +17,7 @@ use crate::{Connection, Error, Store, audit};
 #[derive(Debug)]
 pub struct Writer {
     transaction: Transaction<'static, Any>,
+    durability: Durability,
     now: Timestamp,
     seal: Seal,
     head: Head,
@@ -48,8 +50,9 @@ impl Writer {
                 "the head of the audit trail; `tokenhouse audit verify` tells what is wrong".into(),
             ));
         }
-        let seal = store.seal.clone();
-        Ok(Self { transaction, now: clock.now(), seal, head, recorded: false, broken: false })
+        let (durability, seal) = (store.durability.clone(), store.seal.clone());
+        let now = clock.now();
+        Ok(Self { transaction, durability, now, seal, head, recorded: false, broken: false })
     }
 
     /// The head of the audit trail: before the first record of this transaction, the newest that is
@@ -74,7 +77,8 @@ impl Writer {
         Ok(head.seq)
     }
 
-    /// Seals the new head of the trail, commits, and gives that head.
+    /// Seals the new head of the trail, commits, and gives that head. The change can be seen then, but
+    /// nobody may be told that it is made before [`Store::settle`].
     ///
     /// # Errors
     /// [`Error::Unrecorded`] if nothing was recorded, [`Error::Broken`] if something in the
@@ -86,7 +90,7 @@ impl Writer {
         let head = self.head;
         let update = audit::head_update(&head, &self.seal);
         self.execute_one(update).await?;
-        self.transaction.commit().await?;
+        self.durability.commit(self.transaction).await?;
         Ok(head)
     }
 

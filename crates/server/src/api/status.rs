@@ -43,7 +43,7 @@ pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether it can answer: the index is loaded and follows the store
+/// Whether it can answer: the index is loaded and follows the store, and the disk takes changes
 ///
 /// Asks no database: the feed looks every second.
 #[utoipa::path(get, path = "/readyz", tag = "Status",
@@ -52,6 +52,7 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Er
     if !app.feed.is_following() {
         return Err(Error::Unavailable("the log of changes can't be followed".into()));
     }
+    app.store.check_durability()?;
     Ok((StatusCode::OK, "ready\n"))
 }
 

@@ -1,9 +1,10 @@
 //! Hashes and verifies passwords: Argon2id with 19 MiB, two passes and one lane, as OWASP recommends.
 //!
 //! Each takes tens of milliseconds and 19 MiB, so it is done off the threads that answer requests, a
-//! few at a time, and nobody waits long for their turn.
+//! few at a time, on threads that yield to all others, and nobody waits long for their turn.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use argon2::password_hash::phc;
@@ -12,7 +13,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use prometheus_client::metrics::counter::Counter;
 use tokenhouse_core::password::{Password, PasswordHash, Typed};
 use tokenhouse_core::random::Random;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::Error;
 
@@ -21,6 +22,9 @@ const PATIENCE: u64 = 5;
 
 /// The most that are computed at a time, however many cores there are.
 const AT_A_TIME: usize = 8;
+
+/// How far the threads that compute stand back: about a tenth of the time of a busy processor is left to them.
+const NICENESS: i32 = 10;
 
 /// What is verified where there is no password, so that nobody can tell by the time it takes. Its
 /// password is known to nobody: the hash was not computed, but written down.
@@ -80,10 +84,16 @@ impl Passwords {
         let turn = tokio::time::timeout(Duration::from_secs(PATIENCE), turn).await;
         let turn = turn.map_err(|_| Error::TooMany { retry_after: PATIENCE })?.map_err(Error::internal)?;
         self.computed.inc();
-        let computed = tokio::task::spawn_blocking(move || {
+        let (sender, computed) = oneshot::channel();
+        // A thread of its own, because none can be made less nice again.
+        let thread = thread::Builder::new().name("password".into()).spawn(move || {
             let _turn = turn;
-            work()
+            // On Linux it is the thread that becomes nicer. Where that isn't allowed, it computes all the same.
+            let _ = rustix::process::nice(NICENESS);
+            // Whoever asked may be gone.
+            let _ = sender.send(work());
         });
+        thread.map_err(Error::internal)?;
         computed.await.map_err(Error::internal)?.map_err(Error::internal)
     }
 }
@@ -134,6 +144,19 @@ mod tests {
     async fn what_is_no_hash_is_a_fault_of_ours() {
         let refused = verify("x", Some(PasswordHash::new("plain".into()))).await;
         assert!(matches!(refused, Err(Error::Internal(_))));
+    }
+
+    #[tokio::test]
+    async fn it_is_computed_on_a_thread_of_its_own_that_stands_back() {
+        let before = rustix::process::nice(0).unwrap();
+        let passwords = Passwords::new(Counter::default());
+        let computed = passwords.compute(|| {
+            let name = thread::current().name().map(str::to_owned);
+            Ok((name, rustix::process::nice(0)?))
+        });
+        let stepped_back = (before + NICENESS).min(19);
+        assert_eq!(computed.await.unwrap(), (Some("password".to_owned()), stepped_back));
+        assert_eq!(rustix::process::nice(0).unwrap(), before, "nobody else stands back");
     }
 
     #[tokio::test(start_paused = true)]

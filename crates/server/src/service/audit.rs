@@ -43,14 +43,17 @@ pub async fn page(
     Ok(audit::page(&mut *app.store.read().await?, filter, limit, offset).await?)
 }
 
-/// The next records older than number `before`, newest first.
+/// The next records older than number `before`, newest first, when they are on disk: they are sent while
+/// others are read.
 pub async fn before(
     app: &App,
     filter: &AuditFilter,
     before: i64,
     limit: i64,
 ) -> Result<Vec<StoredRecord>, Error> {
-    Ok(audit::before(&mut *app.store.read().await?, filter, before, limit).await?)
+    let found = audit::before(&mut *app.store.read().await?, filter, before, limit).await?;
+    app.store.settle().await?;
+    Ok(found)
 }
 
 /// What the records of a window amount to, with a figure for each of its days.
