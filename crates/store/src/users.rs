@@ -141,11 +141,25 @@ impl UserSort {
 }
 
 impl UserFilter {
-    /// Adds the conditions to a statement that ends within a `WHERE`.
+    /// Adds from where users are taken and which.
     fn narrow(&self, statement: &mut Statement) {
-        if let Some(user_type) = self.user_type {
-            statement.text(" AND user_type = ").value(user_type.as_str());
+        match self.team.as_deref().map(fold).filter(|team| *team != fold(PUBLIC_TEAM)) {
+            Some(team) => {
+                // CROSS JOIN: SQLite keeps to this order, and looks at nobody but the members.
+                statement.text(" FROM team_members m CROSS JOIN users WHERE id = m.user_id AND m.team_id = ");
+                statement.text("(SELECT t.id FROM teams t WHERE t.name_folded = ").value(team.as_str());
+                statement.text(") AND removed_at IS NULL");
+            }
+            None => {
+                statement.text(" FROM users WHERE removed_at IS NULL");
+            }
         }
+        match self.user_type {
+            // A word in the text, not a value: service users by name have an index of their own.
+            Some(UserType::Service) => statement.text(" AND user_type = 'Service'"),
+            Some(UserType::Human) => statement.text(" AND user_type = 'Human'"),
+            None => statement,
+        };
         if let Some(part) = &self.name_part {
             statement.text(" AND ").containing(part, &["name_folded"]);
         }
@@ -154,11 +168,6 @@ impl UserFilter {
         }
         if let Some(role) = self.role {
             statement.text(" AND role = ").value(role.as_str());
-        }
-        if let Some(team) = self.team.as_deref().map(fold).filter(|team| *team != fold(PUBLIC_TEAM)) {
-            statement
-                .text(" AND id IN (SELECT m.user_id FROM team_members m JOIN teams t ON t.id = m.team_id");
-            statement.text(" WHERE t.name_folded = ").value(team.as_str()).text(")");
         }
         if let Some(team) = self.outside {
             statement.text(" AND id NOT IN (SELECT user_id FROM team_members WHERE team_id = ").value(team.0);
@@ -295,17 +304,19 @@ pub async fn page(
     offset: i64,
 ) -> Result<Page<User>, Error> {
     let total = count(c, filter).await?;
-    let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE removed_at IS NULL"));
-    filter.narrow(&mut statement);
     let direction = if filter.descending { "DESC" } else { "ASC" };
-    statement.text(&format!(" ORDER BY {} {direction}, id {direction}", filter.sort.expression()));
-    statement.text(" LIMIT ").value(limit).text(" OFFSET ").value(offset);
+    let order = format!(" ORDER BY {} {direction}, id {direction}", filter.sort.expression());
+    // Only the page's users are read, none of those before or after it.
+    let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE id IN (SELECT id"));
+    filter.narrow(&mut statement);
+    statement.text(&order).text(" LIMIT ").value(limit).text(" OFFSET ").value(offset);
+    statement.text(")").text(&order);
     Ok(Page { items: read(c, statement).await?, total })
 }
 
 /// How many users there are.
 pub async fn count(c: &mut Connection, filter: &UserFilter) -> Result<i64, Error> {
-    let mut statement = Statement::new("SELECT count(*) FROM users WHERE removed_at IS NULL");
+    let mut statement = Statement::new("SELECT count(*)");
     filter.narrow(&mut statement);
     Ok(statement.query().fetch_one(c).await?.try_get(0)?)
 }
