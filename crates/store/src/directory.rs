@@ -7,7 +7,7 @@ mod people;
 pub use condition::{Comparison, Condition, Field, Inside, Value};
 pub use groups::{Group, groups, member_ids, search_groups, set_external_id};
 pub(crate) use people::know;
-pub use people::{Attribute, Person, existing, people, remove, replace, search_people};
+pub use people::{Attribute, Person, insert, people, remove, replace, search_people};
 
 use sqlx::Row as _;
 
