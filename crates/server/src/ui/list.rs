@@ -58,6 +58,7 @@ impl Listing {
     }
 
     /// The same list, which goes on with more than were counted: the total has one of them.
+    #[must_use]
     pub fn cut(self, is_cut: bool) -> Self {
         Self { is_cut, ..self }
     }
