@@ -35,7 +35,7 @@ struct Arguments {
 const OWN_TOKENS: usize = 1_000;
 
 /// The first one does nothing.
-const PAGES: [&str; 17] = [
+const PAGES: [&str; 18] = [
     "/healthz",
     "/settings/tokens",
     "/settings/tokens?q=token-9",
@@ -45,6 +45,7 @@ const PAGES: [&str; 17] = [
     "/settings/tokens/service?sort=name",
     "/settings/tokens/service?sort=last_used",
     "/settings/tokens/service?q=token-9",
+    "/settings/tokens/service?q=nobody-has-this",
     "/settings/tokens/service?page=1000",
     "/settings/tokens/generate",
     "/settings/tokens/1",

@@ -26,12 +26,13 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: [MigrationTexts; 5] = [
+const MIGRATIONS: [MigrationTexts; 6] = [
     migration!(1, "first"),
     migration!(2, "sessions"),
     migration!(3, "lists"),
     migration!(4, "token_forms"),
     migration!(5, "directory"),
+    migration!(6, "searches"),
 ];
 
 /// Which database it is.

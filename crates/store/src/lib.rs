@@ -15,6 +15,8 @@ pub mod invitations;
 mod keys;
 pub mod lineage;
 pub mod passwords;
+#[cfg(test)]
+mod plans;
 pub mod sessions;
 pub mod setup;
 mod sql;

@@ -71,6 +71,14 @@ impl Statement {
         self.text(")")
     }
 
+    /// Adds a list of any number of numbers, as one value: SQLite looks for the name of each placeholder among
+    /// all others.
+    pub(crate) fn numbers(&mut self, dialect: Dialect, numbers: &[i64]) -> &mut Self {
+        self.values.push(Value::Text(serde_json::Value::from(numbers).to_string()));
+        let elements = dialect.json_elements(&format!("${}", self.values.len()));
+        self.text(&format!("(SELECT CAST(CAST(value AS TEXT) AS BIGINT) FROM {elements})"))
+    }
+
     /// Adds a condition: one of these columns, whose case is folded, has this text in it, without
     /// regard to case. Every column has the empty text.
     pub(crate) fn containing(&mut self, part: &str, columns: &[&str]) -> &mut Self {
@@ -85,6 +93,12 @@ impl Statement {
             separator = " OR ";
         }
         self.text(")")
+    }
+
+    /// The statement that tells how SQLite goes about this one.
+    #[cfg(test)]
+    pub(crate) fn explained(self) -> Self {
+        Self { text: format!("EXPLAIN QUERY PLAN {}", self.text), ..self }
     }
 
     /// The statement with its values.

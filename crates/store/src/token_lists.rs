@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use sqlx::{FromRow as _, Row as _};
 use tokenhouse_core::clock::Timestamp;
-use tokenhouse_core::id::UserId;
+use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::token::Status;
 
-use crate::sql::{BATCH, Statement};
+use crate::dialect::Dialect;
+use crate::sql::{self, BATCH, Statement};
 use crate::tokens::{SELECT, Token};
 use crate::{Connection, Error, Page};
 
@@ -51,6 +52,10 @@ pub struct TokenFilter {
     pub descending: bool,
 }
 
+/// Where a part of a name is looked for, no more than one token above this many is counted: no index helps to
+/// find parts, and whoever finds so many has to say more of the name anyway.
+pub const COUNTED: i64 = 1_000;
+
 /// How many tokens are in each state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
@@ -63,6 +68,19 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// How many of those that were found are in each state.
+    fn of_found(found: &[Found], now: Timestamp) -> Self {
+        let mut counts = Self::default();
+        for (_, revoked_at, expires_at) in found {
+            match Status::at(now, expires_at.map(Timestamp::from_micros), revoked_at.is_some()) {
+                Status::Active => counts.active += 1,
+                Status::Revoked => counts.revoked += 1,
+                Status::Expired => counts.expired += 1,
+            }
+        }
+        counts
+    }
+
     /// How many there are.
     pub const fn all(self) -> i64 {
         self.active + self.revoked + self.expired
@@ -92,6 +110,14 @@ impl TokenSort {
 }
 
 impl Whose {
+    /// The one whose tokens they are.
+    const fn owner(self) -> Option<UserId> {
+        match self {
+            Self::Personal(owner) | Self::Service(owner) => Some(owner),
+            Self::AllService => None,
+        }
+    }
+
     /// Adds whose to a statement that ends after `AND`.
     fn narrow(self, statement: &mut Statement) {
         match self {
@@ -110,10 +136,15 @@ impl Whose {
 }
 
 impl TokenFilter {
+    /// The part of a name that is looked for.
+    fn part(&self) -> Option<&str> {
+        self.part.as_deref().filter(|part| !part.is_empty())
+    }
+
     /// Adds whose and which names to a statement that ends after `AND`.
     fn narrow(&self, statement: &mut Statement) {
         self.whose.narrow(statement);
-        if let Some(part) = self.part.as_deref().filter(|part| !part.is_empty()) {
+        if let Some(part) = self.part() {
             statement.text(" AND (").containing(part, &["t.name_folded"]);
             statement.text(" OR t.owner_id IN (SELECT n.id FROM users n WHERE ");
             statement.containing(part, &["n.name_folded"]).text("))");
@@ -138,7 +169,8 @@ pub(crate) fn is_in(statement: &mut Statement, status: Status, now: Timestamp) {
     statement.value(now.micros()).text(if status == Status::Expired { "" } else { ")" });
 }
 
-/// A page of tokens and how many are in each state, the filter's own state left aside.
+/// A page of tokens and how many are in each state, the filter's own state left aside. Where a part of a name
+/// is looked for, [`COUNTED`] limits the numbers.
 pub async fn page(
     c: &mut Connection,
     filter: &TokenFilter,
@@ -146,19 +178,103 @@ pub async fn page(
     limit: i64,
     offset: i64,
 ) -> Result<(Page<Token>, Counts), Error> {
-    let counts = counts(c, filter, now).await?;
+    let Some(part) = filter.part() else {
+        let counts = counts(c, filter.whose, now).await?;
+        let items = in_order(c, filter, None, now, (limit, offset)).await?;
+        return Ok((Page { items, total: counts.of(filter.status) }, counts));
+    };
+    let mut found = find(c, filter.whose, part, None, now).await?;
+    let counts = Counts::of_found(&found, now);
+    if counts.all() > COUNTED && filter.status.is_some() {
+        found = find(c, filter.whose, part, filter.status, now).await?;
+    }
+    let found_counts = Counts::of_found(&found, now);
+    let total = found_counts.of(filter.status);
+    if offset >= total {
+        return Ok((Page { items: Vec::new(), total }, counts));
+    }
+    // Where there are more, those of the page are soon come across in its order.
+    let ids: Vec<i64> = found.iter().map(|(id, ..)| id.0).collect();
+    let all = (found_counts.all() <= COUNTED).then_some(&*ids);
+    Ok((Page { items: in_order(c, filter, all, now, (limit, offset)).await?, total }, counts))
+}
+
+/// Some of the tokens of a filter or, where they are known, of these among them, in its order.
+async fn in_order(
+    c: &mut Connection,
+    filter: &TokenFilter,
+    among: Option<&[i64]>,
+    now: Timestamp,
+    (limit, offset): (i64, i64),
+) -> Result<Vec<Token>, Error> {
     let direction = if filter.descending { "DESC" } else { "ASC" };
     let order = format!(" ORDER BY {} {direction}, t.id {direction}", filter.sort.expression());
     // Only the page's tokens are read with their owners, none of those before it.
     let mut statement = Statement::new(SELECT);
     statement.text("t.id IN (SELECT t.id FROM tokens t WHERE t.deleted_at IS NULL AND ");
-    filter.narrow(&mut statement);
+    match among {
+        Some(ids) => {
+            statement.text("t.id IN ").numbers(Dialect::of(c), ids);
+        }
+        None => filter.narrow(&mut statement),
+    }
     filter.narrow_to_status(&mut statement, now);
     statement.text(&order).text(" LIMIT ").value(limit).text(" OFFSET ").value(offset);
     statement.text(")").text(&order);
     let rows = statement.query().fetch_all(c).await?;
-    let items = rows.iter().map(Token::from_row).collect::<Result<_, _>>()?;
-    Ok((Page { items, total: counts.of(filter.status) }, counts))
+    Ok(rows.iter().map(Token::from_row).collect::<Result<_, _>>()?)
+}
+
+/// A token whose name, or whose owner's, has the part in it: when it was revoked, when it expires.
+type Found = (TokenId, Option<i64>, Option<i64>);
+
+/// Selects those; ends after `FROM`.
+const FIND: &str = "SELECT t.id, t.revoked_at, t.expires_at FROM ";
+
+/// The tokens with a part in their name or in their owner's; if there are more than
+/// [`COUNTED`], one more than that.
+async fn find(
+    c: &mut Connection,
+    whose: Whose,
+    part: &str,
+    status: Option<Status>,
+    now: Timestamp,
+) -> Result<Vec<Found>, Error> {
+    sql::read_many(c, "id, revoked_at, expires_at", finding(whose, part, status, now)).await
+}
+
+fn finding(whose: Whose, part: &str, status: Option<Status>, now: Timestamp) -> Statement {
+    let narrow_to_status = |statement: &mut Statement| {
+        if let Some(status) = status {
+            statement.text(" AND ");
+            is_in(statement, status, now);
+        }
+    };
+    // The owners come first: where many fit, no name has to be looked at.
+    let mut statement = Statement::new("SELECT DISTINCT * FROM (SELECT * FROM (");
+    statement
+        .text(FIND)
+        .text("users n CROSS JOIN tokens t WHERE t.owner_id = n.id AND t.deleted_at IS NULL AND ");
+    match whose.owner() {
+        Some(owner) => {
+            statement.text("n.id = ").value(owner.0).text(" AND ");
+            whose.narrow(&mut statement);
+        }
+        None => {
+            statement.text("+t.is_service = 1");
+        }
+    }
+    statement.text(" AND ").containing(part, &["n.name_folded"]);
+    narrow_to_status(&mut statement);
+    statement.text(" LIMIT ").value(COUNTED + 1).text(") AS by_owner UNION ALL SELECT * FROM (");
+    statement.text(FIND).text("tokens t WHERE t.deleted_at IS NULL AND ");
+    whose.narrow(&mut statement);
+    statement.text(" AND ").containing(part, &["t.name_folded"]);
+    narrow_to_status(&mut statement);
+    // By number: in any other order, names that have much in common follow one another.
+    statement.text(" ORDER BY t.id DESC LIMIT ").value(COUNTED + 1).text(") AS by_name) AS found LIMIT ");
+    statement.value(COUNTED + 1);
+    statement
 }
 
 /// How many tokens there are.
@@ -168,19 +284,30 @@ pub async fn count(c: &mut Connection, whose: Whose) -> Result<i64, Error> {
     Ok(statement.query().fetch_one(c).await?.try_get(0)?)
 }
 
-/// How many tokens are in each state, the filter's own state left aside.
-async fn counts(c: &mut Connection, filter: &TokenFilter, now: Timestamp) -> Result<Counts, Error> {
-    let mut statement = Statement::new("SELECT count(*)");
-    for status in [Status::Expired, Status::Revoked] {
-        statement.text(", count(*) FILTER (WHERE ");
-        is_in(&mut statement, status, now);
-        statement.text(")");
-    }
-    statement.text(" FROM tokens t WHERE t.deleted_at IS NULL AND ");
-    filter.narrow(&mut statement);
-    let row = statement.query().fetch_one(c).await?;
+/// How many tokens are in each state.
+async fn counts(c: &mut Connection, whose: Whose, now: Timestamp) -> Result<Counts, Error> {
+    let row = counting(whose, now).query().fetch_one(c).await?;
     let (all, expired, revoked): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     Ok(Counts { active: all - expired - revoked, revoked, expired })
+}
+
+fn counting(whose: Whose, now: Timestamp) -> Statement {
+    let count = |statement: &mut Statement| {
+        statement.text("(SELECT count(*) FROM tokens t WHERE t.deleted_at IS NULL AND ");
+        whose.narrow(statement);
+    };
+    // Each has an index in which nothing has to be compared.
+    let mut statement = Statement::new("SELECT ");
+    count(&mut statement);
+    statement.text("), ");
+    count(&mut statement);
+    statement.text(" AND ").text(TokenSort::Expiration.expression()).text(" <= ").value(now.micros());
+    statement.text("), ");
+    count(&mut statement);
+    statement.text(" AND ");
+    is_in(&mut statement, Status::Revoked, now);
+    statement.text(")");
+    statement
 }
 
 /// How many tokens of each of these users are active. Users without any are left out.
@@ -200,4 +327,34 @@ pub async fn active(
         }
     }
     Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plans;
+
+    #[tokio::test]
+    async fn sqlite_finds_a_part_of_a_name_in_one_index_and_sorts_nothing() {
+        let mut c = plans::database().await;
+        let statement = finding(Whose::AllService, "x", None, Timestamp::from_seconds(0));
+        let plan = plans::plan(&mut c, statement).await;
+        let names = "SEARCH t USING COVERING INDEX tokens_service (is_service=? AND deleted_at=?)";
+        for step in [names, "SCAN n USING COVERING INDEX users_name"] {
+            assert!(plan.iter().any(|taken| taken == step), "{plan:#?}");
+        }
+        assert!(!plan.iter().any(|step| step.contains("ORDER BY")), "{plan:#?}");
+    }
+
+    #[tokio::test]
+    async fn sqlite_counts_states_by_an_index_for_each() {
+        let mut c = plans::database().await;
+        let plan = plans::plan(&mut c, counting(Whose::AllService, Timestamp::from_seconds(0))).await;
+        for index in [
+            "tokens_service_expiry (is_service=? AND deleted_at=? AND <expr><?)",
+            "tokens_service_state (is_service=? AND deleted_at=? AND revoked_at>?)",
+        ] {
+            assert!(plan.iter().any(|step| step.ends_with(index)), "{plan:#?}");
+        }
+    }
 }

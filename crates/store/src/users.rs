@@ -1,17 +1,20 @@
 //! Users, human and service. A removed user is absent for all but the index.
 
+mod states;
+
 use std::collections::HashMap;
 
 use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TeamId, UserId};
-use tokenhouse_core::index::OwnerState;
 use tokenhouse_core::people::{Name, PUBLIC_TEAM, Role, UserType, fold};
 
 use crate::directory;
 use crate::sql::{self, BATCH, Statement};
 use crate::{Connection, Error, Page, Writer};
+
+pub use states::{states, states_after};
 
 pub(crate) const COLUMNS: &str = "id, user_id, user_name, email, name, role, user_type, purpose, owner, created_at, \
     created_by, deleted_at, last_login";
@@ -128,6 +131,28 @@ pub struct UserUpdate<'a> {
     pub owner: Option<&'a str>,
 }
 
+impl User {
+    /// A user as just stored, who is in no team but `Public`.
+    pub(crate) fn of_new(id: UserId, new: &NewUser<'_>) -> Self {
+        Self {
+            id,
+            user_id: new.user_id.to_owned(),
+            user_name: new.user_name.to_owned(),
+            email: new.email.to_owned(),
+            name: new.name.to_string(),
+            role: new.role,
+            user_type: new.user_type,
+            teams: vec![PUBLIC_TEAM.to_owned()],
+            purpose: new.purpose.map(str::to_owned),
+            owner: new.owner.map(str::to_owned),
+            created_at: new.created_at,
+            created_by: new.created_by,
+            deleted_at: None,
+            last_login: None,
+        }
+    }
+}
+
 impl UserSort {
     /// What to sort by, the same on both databases also where nothing is stored.
     const fn expression(self) -> &'static str {
@@ -141,11 +166,25 @@ impl UserSort {
 }
 
 impl UserFilter {
-    /// Adds the conditions to a statement that ends within a `WHERE`.
+    /// Adds from where users are taken and which.
     fn narrow(&self, statement: &mut Statement) {
-        if let Some(user_type) = self.user_type {
-            statement.text(" AND user_type = ").value(user_type.as_str());
+        match self.team.as_deref().map(fold).filter(|team| *team != fold(PUBLIC_TEAM)) {
+            Some(team) => {
+                // CROSS JOIN: SQLite keeps to this order, and looks at nobody but the members.
+                statement.text(" FROM team_members m CROSS JOIN users WHERE id = m.user_id AND m.team_id = ");
+                statement.text("(SELECT t.id FROM teams t WHERE t.name_folded = ").value(team.as_str());
+                statement.text(") AND removed_at IS NULL");
+            }
+            None => {
+                statement.text(" FROM users WHERE removed_at IS NULL");
+            }
         }
+        match self.user_type {
+            // A word in the text, not a value: service users by name have an index of their own.
+            Some(UserType::Service) => statement.text(" AND user_type = 'Service'"),
+            Some(UserType::Human) => statement.text(" AND user_type = 'Human'"),
+            None => statement,
+        };
         if let Some(part) = &self.name_part {
             statement.text(" AND ").containing(part, &["name_folded"]);
         }
@@ -154,11 +193,6 @@ impl UserFilter {
         }
         if let Some(role) = self.role {
             statement.text(" AND role = ").value(role.as_str());
-        }
-        if let Some(team) = self.team.as_deref().map(fold).filter(|team| *team != fold(PUBLIC_TEAM)) {
-            statement
-                .text(" AND id IN (SELECT m.user_id FROM team_members m JOIN teams t ON t.id = m.team_id");
-            statement.text(" WHERE t.name_folded = ").value(team.as_str()).text(")");
         }
         if let Some(team) = self.outside {
             statement.text(" AND id NOT IN (SELECT user_id FROM team_members WHERE team_id = ").value(team.0);
@@ -223,35 +257,26 @@ async fn read(c: &mut Connection, statement: Statement) -> Result<Vec<User>, Err
     Ok(users)
 }
 
-/// What the index needs of a user; ends within a `WHERE`.
-const INDEXED: &str = "SELECT id, user_id, user_name, email, name, role, user_type, deleted_at, removed_at \
-    FROM users WHERE ";
-
-/// Reads what the index needs of the users that a statement selects, with these memberships.
-async fn read_states(
-    c: &mut Connection,
-    users: Statement,
-    memberships: Statement,
-) -> Result<Vec<OwnerState>, Error> {
-    type Row = (UserId, String, String, String, String, Role, UserType, Option<i64>, Option<i64>);
-    let columns = "id, user_id, user_name, email, name, role, user_type, deleted_at, removed_at";
-    let rows: Vec<Row> = sql::read_many(c, columns, users).await?;
-    let mut teams = teams_of(c, memberships).await?;
-    let state = |(id, user_id, user_name, email, name, role, user_type, deleted_at, removed_at): Row| {
-        let mut all = vec![PUBLIC_TEAM.to_owned()];
-        all.append(&mut teams.remove(&id).unwrap_or_default());
-        let active = deleted_at.is_none() && removed_at.is_none();
-        OwnerState { id, user_id, user_name, email, name, role, user_type, teams: all, active }
-    };
-    Ok(rows.into_iter().map(state).collect())
-}
-
 /// Stores a new user. User name or `user_id` taken: [`Error::Conflict`].
 pub async fn insert(w: &mut Writer, new: &NewUser<'_>) -> Result<UserId, Error> {
+    let id = insert_row(w, new, None, None).await?;
+    if new.user_type == UserType::Human {
+        directory::know(w, id, new.email, new.role).await?;
+    }
+    Ok(id)
+}
+
+/// Stores the row of a new user, with what a directory says of them.
+pub(crate) async fn insert_row(
+    w: &mut Writer,
+    new: &NewUser<'_>,
+    external_id: Option<&str>,
+    document: Option<&str>,
+) -> Result<UserId, Error> {
     let insertion = sqlx::query(
         "INSERT INTO users (user_id, user_name, user_name_folded, email, email_folded, name, name_folded, \
-             role, user_type, purpose, owner, created_at, created_by, changed_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $12) RETURNING id",
+             role, user_type, purpose, owner, created_at, created_by, changed_at, external_id, document) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $12, $14, $15) RETURNING id",
     )
     .bind(new.user_id)
     .bind(new.user_name)
@@ -265,12 +290,10 @@ pub async fn insert(w: &mut Writer, new: &NewUser<'_>) -> Result<UserId, Error> 
     .bind(new.purpose)
     .bind(new.owner)
     .bind(new.created_at.micros())
-    .bind(new.created_by.map(|id| id.0));
-    let id = UserId(w.insert(insertion).await?);
-    if new.user_type == UserType::Human {
-        directory::know(w, id, new.email, new.role).await?;
-    }
-    Ok(id)
+    .bind(new.created_by.map(|id| id.0))
+    .bind(external_id)
+    .bind(document);
+    w.insert(insertion).await.map(UserId)
 }
 
 /// One user.
@@ -295,31 +318,40 @@ pub async fn page(
     offset: i64,
 ) -> Result<Page<User>, Error> {
     let total = count(c, filter).await?;
-    let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE removed_at IS NULL"));
-    filter.narrow(&mut statement);
     let direction = if filter.descending { "DESC" } else { "ASC" };
-    statement.text(&format!(" ORDER BY {} {direction}, id {direction}", filter.sort.expression()));
-    statement.text(" LIMIT ").value(limit).text(" OFFSET ").value(offset);
+    let order = format!(" ORDER BY {} {direction}, id {direction}", filter.sort.expression());
+    // Only the page's users are read, none of those before or after it.
+    let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE id IN (SELECT id"));
+    filter.narrow(&mut statement);
+    statement.text(&order).text(" LIMIT ").value(limit).text(" OFFSET ").value(offset);
+    statement.text(")").text(&order);
     Ok(Page { items: read(c, statement).await?, total })
 }
 
 /// How many users there are.
 pub async fn count(c: &mut Connection, filter: &UserFilter) -> Result<i64, Error> {
-    let mut statement = Statement::new("SELECT count(*) FROM users WHERE removed_at IS NULL");
+    let mut statement = Statement::new("SELECT count(*)");
     filter.narrow(&mut statement);
     Ok(statement.query().fetch_one(c).await?.try_get(0)?)
 }
 
-/// Those of the ids that exist, in ascending order.
-pub async fn existing(c: &mut Connection, ids: &[UserId]) -> Result<Vec<UserId>, Error> {
+/// Those of the ids that exist, or exist and are of this type, in ascending order.
+pub async fn existing(
+    c: &mut Connection,
+    ids: &[UserId],
+    only: Option<UserType>,
+) -> Result<Vec<UserId>, Error> {
     let mut existing = Vec::with_capacity(ids.len());
     for batch in ids.chunks(BATCH) {
         // By number only: with another condition SQLite takes an index that names nearly everybody.
-        let mut statement = Statement::new("SELECT id, removed_at FROM users WHERE id IN ");
+        let mut statement = Statement::new("SELECT id, user_type, removed_at FROM users WHERE id IN ");
         statement.list(batch.iter().map(|id| id.0));
         for row in statement.query().fetch_all(&mut *c).await? {
-            let (id, removed_at): (i64, Option<i64>) = FromRow::from_row(&row)?;
-            existing.extend(removed_at.is_none().then_some(UserId(id)));
+            let user_type: UserType = sql::word(&row, "user_type")?;
+            let removed_at = sql::optional_time(&row, "removed_at")?;
+            if removed_at.is_none() && only.is_none_or(|only| only == user_type) {
+                existing.push(UserId(row.try_get("id")?));
+            }
         }
     }
     existing.sort_unstable();
@@ -382,28 +414,4 @@ pub async fn set_deactivated(w: &mut Writer, id: UserId, at: Option<Timestamp>) 
          WHERE id = $1 AND removed_at IS NULL",
     );
     w.execute_one(update.bind(id.0).bind(at.map(Timestamp::micros)).bind(now)).await
-}
-
-/// What the index needs of these users, removed ones included. Unknown ids are left out.
-pub async fn states(c: &mut Connection, ids: &[UserId]) -> Result<Vec<OwnerState>, Error> {
-    let mut states = Vec::with_capacity(ids.len());
-    for batch in ids.chunks(BATCH) {
-        let (mut users, mut memberships) = (Statement::new(INDEXED), Statement::new(MEMBERSHIPS));
-        users.text("id IN ").list(batch.iter().map(|id| id.0));
-        memberships.text("IN ").list(batch.iter().map(|id| id.0));
-        states.extend(read_states(c, users, memberships).await?);
-    }
-    Ok(states)
-}
-
-/// What the index needs of the next users after `after`, by id, at most `limit`, removed ones
-/// included.
-pub async fn states_after(c: &mut Connection, after: UserId, limit: i64) -> Result<Vec<OwnerState>, Error> {
-    let (mut users, mut memberships) = (Statement::new(INDEXED), Statement::new(MEMBERSHIPS));
-    users.text("id > ").value(after.0).text(" ORDER BY id LIMIT ").value(limit);
-    memberships.text("IN (SELECT id FROM users WHERE id > ").value(after.0);
-    memberships.text(" ORDER BY id LIMIT ").value(limit).text(")");
-    let mut states = read_states(c, users, memberships).await?;
-    states.sort_unstable_by_key(|state| state.id);
-    Ok(states)
 }

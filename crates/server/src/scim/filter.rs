@@ -5,6 +5,8 @@
 
 pub(in crate::scim) mod form;
 
+use std::iter::Sum;
+
 use scim_v2::filter::{AttrExp, AttrPath, CompValue, CompareOp, Filter, ValFilter, ValuePath};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{UserId, number};
@@ -19,7 +21,7 @@ const SIZE_LIMIT: usize = 8 * 1024;
 /// The most comparisons in a filter.
 const TERMS_LIMIT: usize = 200;
 
-/// The most of them that are no `eq`: each may cost a look at everybody, where `eq` has an index.
+/// The most of them that are no `eq`, or in a `not`: each may cost a look at everybody, where `eq` has an index.
 const SCANS_LIMIT: usize = 20;
 
 fn invalid<T>(problem: impl Into<String>) -> Result<T, Error> {
@@ -36,13 +38,11 @@ pub fn parse(resource: &'static ResourceType, text: &str) -> Result<Condition, E
         return invalid(format!("the filter has more than {SIZE_LIMIT} bytes"));
     }
     let filter: Filter = form::grammatical(text)?.parse().map_err(|_| unreadable())?;
-    let mut terms = Vec::new();
-    collect(&filter, &mut terms);
-    if terms.len() > TERMS_LIMIT {
+    let Terms { all, scans } = Terms::of(&filter);
+    if all > TERMS_LIMIT {
         return invalid(format!("the filter has more than {TERMS_LIMIT} comparisons"));
     }
-    let is_equality = |term: &&&AttrExp| matches!(term, AttrExp::Comparison(_, CompareOp::Eq, _));
-    if terms.len() - terms.iter().filter(is_equality).count() > SCANS_LIMIT {
+    if scans > SCANS_LIMIT {
         return invalid(format!("the filter has more than {SCANS_LIMIT} comparisons other than `eq`"));
     }
     condition(resource, &filter)
@@ -61,23 +61,44 @@ pub(super) fn sorted_by(resource: &'static ResourceType, text: &str) -> Result<F
     }
 }
 
-/// The comparisons in a filter.
-fn collect<'a>(filter: &'a Filter, terms: &mut Vec<&'a AttrExp>) {
-    match filter {
-        Filter::And(parts) | Filter::Or(parts) => parts.iter().for_each(|part| collect(part, terms)),
-        Filter::Not(part) => collect(part, terms),
-        Filter::Attr(term) => terms.push(term),
-        Filter::ValuePath(ValuePath { filter, .. }) => collect_inside(filter, terms),
+/// How many comparisons are in a filter, and how many of them no index answers.
+#[derive(Clone, Copy, Default)]
+struct Terms {
+    all: usize,
+    scans: usize,
+}
+
+impl Sum for Terms {
+    fn sum<I: Iterator<Item = Self>>(terms: I) -> Self {
+        terms.fold(Self::default(), |sum, one| Self { all: sum.all + one.all, scans: sum.scans + one.scans })
     }
 }
 
-fn collect_inside<'a>(filter: &'a ValFilter, terms: &mut Vec<&'a AttrExp>) {
-    match filter {
-        ValFilter::And(parts) | ValFilter::Or(parts) => {
-            parts.iter().for_each(|part| collect_inside(part, terms));
+impl Terms {
+    fn of(filter: &Filter) -> Self {
+        match filter {
+            Filter::And(parts) | Filter::Or(parts) => parts.iter().map(Self::of).sum(),
+            Filter::Not(part) => Self::of(part).negated(),
+            Filter::Attr(term) => Self::of_one(term),
+            Filter::ValuePath(ValuePath { filter, .. }) => Self::inside(filter),
         }
-        ValFilter::Not(part) => collect_inside(part, terms),
-        ValFilter::Attr(term) => terms.push(term),
+    }
+
+    fn inside(filter: &ValFilter) -> Self {
+        match filter {
+            ValFilter::And(parts) | ValFilter::Or(parts) => parts.iter().map(Self::inside).sum(),
+            ValFilter::Not(part) => Self::inside(part).negated(),
+            ValFilter::Attr(term) => Self::of_one(term),
+        }
+    }
+
+    fn of_one(term: &AttrExp) -> Self {
+        Self { all: 1, scans: usize::from(!matches!(term, AttrExp::Comparison(_, CompareOp::Eq, _))) }
+    }
+
+    /// An index finds who is so, not who isn't.
+    const fn negated(self) -> Self {
+        Self { scans: self.all, ..self }
     }
 }
 
@@ -94,7 +115,7 @@ fn condition(resource: &'static ResourceType, filter: &Filter) -> Result<Conditi
                 return invalid(format!("`{}` has no values to choose from", attribute.name));
             }
             if is_members(resource, attribute) {
-                return member(&inside(attribute, filter)?);
+                return with_members(&inside(attribute, filter)?);
             }
             searchable(attribute)?;
             let inside = inside(attribute, filter)?;
@@ -107,21 +128,25 @@ fn is_members(resource: &ResourceType, attribute: &Attribute) -> bool {
     resource.name == "Group" && attribute.name == "members"
 }
 
-/// Who is in the team: by number only.
-fn member(inside: &Inside) -> Result<Condition, Error> {
-    let all = |parts: &[Inside]| parts.iter().map(member).collect::<Result<_, _>>();
-    match inside {
-        Inside::Any(parts) => all(parts).map(Condition::Any),
-        Inside::Present(part) if part == "value" => Ok(Condition::Member(None)),
-        Inside::Is(part, Comparison::Equal, text, _) if part == "value" => Ok(member_with(text)),
-        _ => invalid("groups are found by `members` with eq and pr only"),
-    }
+fn with_members(inside: &Inside) -> Result<Condition, Error> {
+    Ok(match members(inside)? {
+        None => Condition::Member(None),
+        Some(ids) => Condition::Any(ids.into_iter().map(|id| Condition::Member(Some(id))).collect()),
+    })
 }
 
-fn member_with(id: &str) -> Condition {
-    match number(id) {
-        Some(number) => Condition::Member(Some(UserId(number))),
-        None => Condition::Any(Vec::new()),
+/// Which members are meant, by number only; `None` is anybody. An id that can't be anybody's is nobody's.
+pub(super) fn members(inside: &Inside) -> Result<Option<Vec<UserId>>, Error> {
+    match inside {
+        Inside::Any(parts) => {
+            let parts: Vec<Option<Vec<UserId>>> = parts.iter().map(members).collect::<Result<_, _>>()?;
+            Ok(parts.into_iter().collect::<Option<Vec<_>>>().map(|ids| ids.concat()))
+        }
+        Inside::Present(part) if part == "value" => Ok(None),
+        Inside::Is(part, Comparison::Equal, text, _) if part == "value" => {
+            Ok(Some(number(text).map(UserId).into_iter().collect()))
+        }
+        _ => invalid("members are found by `value` with eq and pr only"),
     }
 }
 
@@ -135,7 +160,7 @@ fn compared(resource: &'static ResourceType, expression: &AttrExp) -> Result<Con
             AttrExp::Present(_) => AttrExp::Present(part),
             AttrExp::Comparison(_, operator, value) => AttrExp::Comparison(part, operator, value),
         };
-        return member(&inside(members, &ValFilter::Attr(expression))?);
+        return with_members(&inside(members, &ValFilter::Attr(expression))?);
     }
     let (field, kind) = field(resource, path)?;
     let AttrExp::Comparison(_, operator, value) = expression else { return Ok(Condition::Present(field)) };

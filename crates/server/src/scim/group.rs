@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use tokenhouse_core::id::{UserId, number};
 use tokenhouse_core::people::Name;
-use tokenhouse_store::directory::{Comparison, Group, Inside};
+use tokenhouse_store::directory::{Group, Inside};
 
+use super::filter;
 use super::patch::{self, Operation, Step, Target, Verb};
 use super::resource::{Resource, meta};
 use super::schema::{GROUP, GROUPS};
@@ -113,16 +114,9 @@ fn fixed() -> Error {
 
 /// Who is chosen by `members[value eq "7"]`.
 fn chosen(filter: &Inside) -> Result<Vec<UserId>, Error> {
-    match filter {
-        Inside::Any(any) => {
-            let all: Vec<Vec<UserId>> = any.iter().map(chosen).collect::<Result<_, _>>()?;
-            Ok(all.concat())
-        }
-        Inside::Is(part, Comparison::Equal, text, _) if part == "value" => {
-            Ok(number(text).map(UserId).into_iter().collect())
-        }
-        _ => Err(Error::Scim(ScimType::InvalidFilter, "members are chosen by `value` with eq only".into())),
-    }
+    let anybody =
+        || Error::Scim(ScimType::InvalidFilter, "members are chosen by `value` with eq only".into());
+    filter::members(filter)?.ok_or_else(anybody)
 }
 
 /// The numbers of members, all of whom must be some.

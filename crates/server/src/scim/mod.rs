@@ -91,8 +91,8 @@ fn of<E: Endpoint>([all, search_all, one]: [&'static str; 3]) -> [Route; 7] {
         route(Method::POST, all, post(create::<E>)),
         route(Method::POST, search_all, post(search::<E>)),
         route(Method::GET, one, get(find::<E>)),
-        route(Method::PUT, one, put(replace::<E>)),
-        route(Method::PATCH, one, patching(patch_one::<E>)),
+        route(Method::PUT, one, put(change::<E>)),
+        route(Method::PATCH, one, patching(change::<E>)),
         route(Method::DELETE, one, delete(delete_one::<E>)),
     ]
 }
@@ -228,7 +228,9 @@ async fn find<E: Endpoint>(
     one::<E>(StatusCode::OK, found, &selection)
 }
 
-async fn replace<E: Endpoint>(
+/// PUT or PATCH.
+async fn change<E: Endpoint>(
+    method: Method,
     State(app): State<Arc<App>>,
     Provisions(call): Provisions,
     Id(id): Id,
@@ -237,20 +239,10 @@ async fn replace<E: Endpoint>(
     Body(body): Body,
 ) -> Result<Response, Error> {
     let selection = query.selection(E::RESOURCE);
-    let changed = E::replace(&app, &call, (id, &seen), &body, &selection).await?;
-    one::<E>(StatusCode::OK, changed, &selection)
-}
-
-async fn patch_one<E: Endpoint>(
-    State(app): State<Arc<App>>,
-    Provisions(call): Provisions,
-    Id(id): Id,
-    query: Query,
-    IfMatch(seen): IfMatch,
-    Body(body): Body,
-) -> Result<Response, Error> {
-    let selection = query.selection(E::RESOURCE);
-    let changed = E::patch(&app, &call, (id, &seen), &body, &selection).await?;
+    let changed = match method {
+        Method::PUT => E::replace(&app, &call, (id, &seen), &body, &selection).await?,
+        _ => E::patch(&app, &call, (id, &seen), &body, &selection).await?,
+    };
     one::<E>(StatusCode::OK, changed, &selection)
 }
 

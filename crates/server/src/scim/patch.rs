@@ -136,8 +136,8 @@ pub(super) fn steps<'a>(
 fn in_object<'a>(resource: &'static ResourceType, object: &'a Object) -> Vec<Step<'a>> {
     let mut steps = Vec::new();
     for (name, value) in object {
-        if resource.is_extension(name) {
-            if let (Some(extension), Value::Object(object)) = (resource.extension, value) {
+        if let Some(extension) = resource.extension(name) {
+            if let Value::Object(object) = value {
                 steps.append(&mut extended(resource, extension.id, object));
             }
             continue;

@@ -125,9 +125,7 @@ impl Selection {
 
 /// What a name stands for, if it is anything we know.
 fn named(resource: &'static ResourceType, name: &str) -> Option<Named> {
-    if let Some(extension) = resource.extension
-        && resource.is_extension(name)
-    {
+    if let Some(extension) = resource.extension(name) {
         return Some(Named::Extension(extension.id));
     }
     let Ok(PatchPath::Attr(AttrPath { uri, name, sub_attr })) = name.parse() else { return None };

@@ -346,25 +346,23 @@ impl ResourceType {
             let attribute = find(COMMON, name).or_else(|| find(self.schema.attributes, name))?;
             Some(Place { extension: None, attribute })
         };
-        let extended = || {
-            let extension = self.extension?;
+        let in_extension = |extension: &'static Schema| {
             Some(Place { extension: Some(extension.id), attribute: find(extension.attributes, name)? })
         };
         match urn {
-            None => core().or_else(extended),
+            None => core().or_else(|| in_extension(self.extension?)),
             Some(urn) if urn.eq_ignore_ascii_case(self.schema.id) => core(),
-            Some(urn) if self.is_extension(urn) => extended(),
-            Some(_) => None,
+            Some(urn) => in_extension(self.extension(urn)?),
         }
     }
 
-    /// Whether this is the URN of the extension.
-    pub fn is_extension(&self, urn: &str) -> bool {
-        self.extension.is_some_and(|extension| urn.eq_ignore_ascii_case(extension.id))
+    /// The extension with this URN; case ignored.
+    pub fn extension(&self, urn: &str) -> Option<&'static Schema> {
+        self.extension.filter(|extension| urn.eq_ignore_ascii_case(extension.id))
     }
 
     /// Whether this is the URN of one of its schemas.
     pub fn knows(&self, urn: &str) -> bool {
-        urn.eq_ignore_ascii_case(self.schema.id) || self.is_extension(urn)
+        urn.eq_ignore_ascii_case(self.schema.id) || self.extension(urn).is_some()
     }
 }

@@ -8,7 +8,7 @@ use tokenhouse_core::id::UserId;
 use tokenhouse_core::people::{Name, Role, UserType, fold};
 use tokenhouse_store::directory::{self, Attribute, Condition, Person, Sort};
 use tokenhouse_store::users::{NewUser, UserUpdate};
-use tokenhouse_store::{Connection, Page, Writer};
+use tokenhouse_store::{Connection, Page};
 
 use super::{Changes, users};
 use crate::app::App;
@@ -97,13 +97,15 @@ pub async fn create(app: &App, call: &Call, wanted: &Wanted) -> Result<Person, E
         created_at: writer.now(),
         created_by: call.creator(),
     };
+    let (document, attributes) = kept(wanted, new.role)?;
+    let external_id = wanted.external_id.as_deref();
+    let mut person = directory::insert(&mut writer, &new, external_id, &document, &attributes).await?;
     let said = said((None, &Document::new()), wanted);
-    let user = users::add(&mut writer, call, &new, &[], said).await?;
-    replace(&mut writer, user.id, wanted, user.role).await?;
+    users::record_new(&mut writer, call, &person.user, said).await?;
     if wanted.active == Some(false) {
-        users::set_active(&mut writer, call, &user, false).await?;
+        users::set_active(&mut writer, call, &person.user, false).await?;
+        person = existing(&mut writer, person.user.id).await?;
     }
-    let person = existing(&mut writer, user.id).await?;
     app.commit(writer).await?;
     Ok(person)
 }
@@ -133,7 +135,9 @@ pub async fn change(
     };
     let (after, mut changed) = users::change(&mut writer, call, &before.user, &update, None, said).await?;
     if says_more {
-        replace(&mut writer, id, &wanted, after.role).await?;
+        let (document, attributes) = kept(&wanted, after.role)?;
+        let external_id = wanted.external_id.as_deref();
+        directory::replace(&mut writer, id, external_id, &document, &attributes).await?;
     }
     if let Some(active) = wanted.active {
         changed |= users::set_active(&mut writer, call, &after, active).await?;
@@ -155,16 +159,16 @@ pub async fn delete(app: &App, call: &Call, id: UserId, seen: &Seen) -> Result<(
     app.commit(writer).await
 }
 
-async fn replace(writer: &mut Writer, id: UserId, wanted: &Wanted, role: Role) -> Result<(), Error> {
+/// What is kept of a person beyond our columns: as JSON, and to be searched by.
+fn kept(wanted: &Wanted, role: Role) -> Result<(String, Vec<Attribute>), Error> {
     let document = serde_json::to_string(&wanted.document).map_err(Error::internal)?;
-    let external_id = wanted.external_id.as_deref();
     let mut attributes = wanted.attributes.clone();
     let mut said = attributes.iter().filter(|one| one.attribute == "roles" && one.part == "value");
     if !said.any(|said| fold(&said.text) == fold(role.as_str())) {
         let position = attributes.iter().filter(|one| one.attribute == "roles").map(|one| one.position + 1);
         attributes.push(Attribute::value_of("roles", position.max().unwrap_or(0), role.as_str()));
     }
-    Ok(directory::replace(writer, id, external_id, &document, &attributes).await?)
+    Ok((document, attributes))
 }
 
 /// What is said of a person that wasn't before, for the audit record.

@@ -76,7 +76,7 @@ async fn known_members(
 ) -> Result<Vec<UserId>, Error> {
     let wanted: BTreeSet<UserId> = wanted.iter().copied().collect();
     let members: Vec<UserId> = wanted.into_iter().collect();
-    let existing: BTreeSet<UserId> = users::existing(writer, &members).await?.into_iter().collect();
+    let existing: BTreeSet<UserId> = users::existing(writer, &members, None).await?.into_iter().collect();
     for unknown in members.iter().filter(|id| !existing.contains(id)) {
         fields.wrong("members", &format!("there is no user {unknown}"));
     }

@@ -141,21 +141,25 @@ pub(super) async fn insert(
         created_at: writer.now(),
         created_by: call.creator(),
     };
-    add(writer, call, &new, &teams, Changes::default()).await
+    add(writer, call, &new, &teams).await
 }
 
-/// Stores a new account with its record, which also has what else was `said` of it, in a transaction that
-/// goes on.
-pub(super) async fn add(
-    writer: &mut Writer,
-    call: &Call,
-    new: &NewUser<'_>,
-    teams: &[TeamId],
-    said: Changes,
-) -> Result<User, Error> {
+/// Stores a new account with its record, in a transaction that goes on.
+async fn add(writer: &mut Writer, call: &Call, new: &NewUser<'_>, teams: &[TeamId]) -> Result<User, Error> {
     let id = users::insert(writer, new).await?;
     teams::set_teams_of(writer, id, teams).await?;
     let user = existing(writer, id).await?;
+    record_new(writer, call, &user, Changes::default()).await?;
+    Ok(user)
+}
+
+/// Records a new account, with what else was `said` of it.
+pub(super) async fn record_new(
+    writer: &mut Writer,
+    call: &Call,
+    user: &User,
+    said: Changes,
+) -> Result<(), Error> {
     let changes = said
         .set("name", &user.name)
         .set("user_id", &user.user_id)
@@ -165,8 +169,8 @@ pub(super) async fn add(
         .set("teams", &user.teams)
         .note("purpose", None, user.purpose.as_deref())
         .note("owner", None, user.owner.as_deref());
-    writer.record(call.draft(Action::UserCreated, id.0, &user.name, changes.0)).await?;
-    Ok(user)
+    writer.record(call.draft(Action::UserCreated, user.id.0, &user.name, changes.0)).await?;
+    Ok(())
 }
 
 struct Identity {

@@ -13,6 +13,7 @@ pub struct Listing {
     number: u64,
     size: u64,
     total: u64,
+    is_cut: bool,
 }
 
 /// The link at the head of a column.
@@ -52,7 +53,14 @@ impl Listing {
             number: number.max(1),
             size: size.max(1),
             total,
+            is_cut: false,
         }
+    }
+
+    /// The same list, which goes on with more than were counted: the total has one of them.
+    #[must_use]
+    pub fn cut(self, is_cut: bool) -> Self {
+        Self { is_cut, ..self }
     }
 
     /// A link to the same list with one parameter changed, at its first page. An empty value takes the
@@ -79,6 +87,9 @@ impl Listing {
         match self.total {
             0 => "None".to_owned(),
             total if first > last => format!("Nothing on this page of {}", grouped(total)),
+            total if self.is_cut => {
+                format!("{}–{} of more than {}", grouped(first), grouped(last), grouped(total - 1))
+            }
             total => format!("{}–{} of {}", grouped(first), grouped(last), grouped(total)),
         }
     }
@@ -163,6 +174,7 @@ mod tests {
             assert_eq!(list.range(), range);
             assert_eq!((list.previous().is_some(), list.next().is_some()), (previous, next), "{range}");
         }
+        assert_eq!(listing("/x", 2, 1_001).cut(true).range(), "11–20 of more than 1,000");
         assert_eq!(listing("/x", 99, 11).previous().as_deref(), Some("/x?page=2"));
     }
 }

@@ -3,6 +3,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
+use tokenhouse_core::people;
 use tokenhouse_testkit::client::{Answer, Client};
 use tokenhouse_testkit::server::{People, TestServer};
 
@@ -12,6 +13,7 @@ on_both_databases!(
     every_wrong_value_of_every_field_is_told,
     missing_unknown_and_doubled_fields_are_told,
     a_body_that_is_no_object_is_refused,
+    names_that_grow_without_their_case_are_never_our_fault,
 );
 
 /// What a field holds, and so what it takes.
@@ -356,5 +358,36 @@ async fn the_description_says_what_is_required_and_what_may_be_null() {
             let required = schema["required"].as_array().is_some_and(|names| names.contains(&json!(field)));
             assert_eq!(required, *presence == Required && *field != "email", "{path} {field}");
         }
+    }
+}
+
+/// The longest names whose form without case is as long as can be: of different characters, of one, and of some.
+fn growing_names() -> [String; 3] {
+    let stays =
+        |c: &char| people::Name::parse(&c.to_string()).is_ok_and(|name| name.as_str().chars().eq([*c]));
+    let mut all: Vec<char> = ('\u{80}'..=char::MAX).filter(stays).collect();
+    all.sort_by_cached_key(|c| std::cmp::Reverse(people::fold(&c.to_string()).len()));
+    // The last letter is the id of a service user.
+    [(people::NAME_LIMIT, 'a'), (1, 'b'), (60, 'c')].map(|(different, last)| {
+        all[..different].iter().cycle().take(people::NAME_LIMIT - 1).chain(&[last]).collect()
+    })
+}
+
+/// PostgreSQL has limits for what stands in an index.
+async fn names_that_grow_without_their_case_are_never_our_fault(server: TestServer) {
+    let admin = server.people().await.admin;
+    let with = server.as_(&admin.token);
+    for name in growing_names() {
+        assert!(people::fold(&name).len() > 2_000, "it grows");
+        with.post("/api/teams", &json!({ "name": name })).await.expect(201);
+        let robot = json!({ "name": name, "user_type": "Service", "role": "Member", "teams": [name] });
+        let robot = with.post("/api/users", &robot).await.expect(201).json()["id"].clone();
+        with.post("/api/user-tokens", &json!({ "name": name, "user_id": robot })).await.expect(201);
+        with.delete(&format!("/api/users/{robot}")).await.expect(204);
+        // What a directory says is bounded by bytes.
+        for person in [json!({ "userName": name }), json!({ "userName": "ada", "displayName": name })] {
+            with.post("/scim/v2/Users", &person).await.expect(400);
+        }
+        with.post("/scim/v2/Groups", &json!({ "displayName": name })).await.expect(400);
     }
 }

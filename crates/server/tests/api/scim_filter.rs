@@ -32,7 +32,7 @@ async fn a_filter_that_is_too_much_is_refused_at_once(server: TestServer) {
     // The deepest and widest that are let through are no trouble for the databases.
     let depth = format!("{}title pr{}", "not (".repeat(60), ")".repeat(60));
     scim.post("/Users/.search", &json!({ "filter": depth })).await.expect(200);
-    let both = format!("{}{}{}", "not (".repeat(60), [equal; 200].join(" or "), ")".repeat(60));
+    let both = format!("{}{}{}", "not (".repeat(60), [equal; 20].join(" or "), ")".repeat(60));
     scim.post("/Users/.search", &json!({ "filter": both })).await.expect(200);
     let million = format!("title eq \"{}\"", "x".repeat(1_000_000));
     refused(&scim.post("/Users/.search", &json!({ "filter": million })).await, 400, Some("invalidFilter"));
@@ -43,9 +43,16 @@ async fn a_filter_that_is_too_much_is_refused_at_once(server: TestServer) {
 async fn few_comparisons_look_at_everybody(server: TestServer) {
     let (scim, _) = start(&server).await;
     let equal = "userName eq \"cy\" or emails[value eq \"x\"]";
-    for costly in
-        ["title pr", "title ne \"x\"", "title co \"x\"", "emails[value sw \"x\"]", "not (title gt \"x\")"]
-    {
+    for costly in [
+        "title pr",
+        "title ne \"x\"",
+        "title co \"x\"",
+        "emails[value sw \"x\"]",
+        "not (title gt \"x\")",
+        "not (title eq \"x\")",
+        "emails[not (value eq \"x\")]",
+        "not (emails[value eq \"x\"])",
+    ] {
         let most = format!("{equal} or {}", [costly; 20].join(" or "));
         scim.post("/Users/.search", &json!({ "filter": most })).await.expect(200);
         let too_many = format!("{most} or {costly}");

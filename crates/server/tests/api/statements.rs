@@ -1,4 +1,4 @@
-//! Checking tokens does no work in the database.
+//! Checking tokens does no work in the database, and a directory little.
 
 use std::cell::Cell;
 use std::sync::Once;
@@ -83,6 +83,23 @@ async fn no_statement_is_sent_for_a_check() {
     let before = statements();
     assert_eq!(check_all(&server, &manager.token).await, 160);
     assert_eq!(statements(), before);
+}
+
+/// Directories make very many people one after the other.
+#[tokio::test]
+async fn a_directory_makes_a_person_with_few_statements() {
+    count_statements();
+    let server = TestServer::builder().on(Database::Postgres).start().await.without_background().await;
+    let admin = server.person("Max", Role::Admin).await;
+    let person = json!({
+        "userName": "ada@example.com",
+        "name": { "givenName": "Ada", "familyName": "Lovelace" },
+        "emails": [{ "value": "ada@example.com", "type": "work", "primary": true }],
+    });
+    let before = statements();
+    server.as_(&admin.token).post("/scim/v2/Users", &person).await.expect(201);
+    let sent = statements() - before;
+    assert!((5..14).contains(&sent), "{sent} statements");
 }
 
 /// With no database at all, checks go on.

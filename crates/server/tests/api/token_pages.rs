@@ -1,8 +1,14 @@
 //! The lists of tokens, the page of one, and what is done to tokens in the browser.
 
 use serde_json::json;
+use tokenhouse::auth::guard::Call;
 use tokenhouse::usage;
-use tokenhouse_core::people::Role;
+use tokenhouse_core::audit::Action;
+use tokenhouse_core::id::UserId;
+use tokenhouse_core::people::{Name, Role};
+use tokenhouse_core::token::TokenHash;
+use tokenhouse_store::token_lists::COUNTED;
+use tokenhouse_store::tokens::{self, NewToken};
 use tokenhouse_testkit::client::{Answer, Client};
 use tokenhouse_testkit::server::{Bearer, TestServer};
 
@@ -234,6 +240,41 @@ async fn a_list_shows_what_there_is_and_what_was_not_written_yet() {
     mia.post_form(&format!("{LIST}/{}/delete", people.member.token_id), &[]).await.expect(303);
     let empty = mia.get(LIST).await.text();
     assert!(empty.contains("No token yet") && empty.contains("/settings/tokens/generate"), "{empty}");
+}
+
+#[tokio::test]
+async fn a_list_says_where_it_did_not_count_all_that_fit() {
+    let server = TestServer::start().await;
+    let people = server.people().await;
+    let mut writer = server.app.begin_unchecked().await.unwrap();
+    for number in 0..=COUNTED {
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&number.to_be_bytes());
+        let token = NewToken {
+            owner: UserId(people.service.id),
+            name: &Name::parse(&format!("job {number}")).unwrap(),
+            hash: TokenHash::from_bytes(hash),
+            scim_only: false,
+            created_at: writer.now(),
+            created_by: UserId(people.service.id),
+            expires_at: None,
+            parent_id: None,
+            rotates: None,
+        };
+        tokens::insert(&mut writer, &token).await.unwrap();
+    }
+    let record = Call::command_line().draft(Action::TokenGenerated, 1, "many", serde_json::Map::new());
+    writer.record(record).await.unwrap();
+    server.app.commit(writer).await.unwrap();
+    let browser = server.browser(&people.admin).await;
+    let list = async |query: &str| browser.get(&format!("/settings/tokens/service{query}")).await.text();
+    let all = list("").await;
+    assert!(all.contains("1–50 of 1,002") && all.contains(">Active 1,002<"), "{all}");
+    let cut = list("?q=job&sort=name").await;
+    assert!(cut.contains("1–50 of more than 1,000") && cut.contains(">Active<"), "{cut}");
+    assert!(cut.contains("job 0<") && cut.contains("page=2"), "{cut}");
+    let few = list("?q=job+99").await;
+    assert!(few.contains("1–11 of 11") && few.contains(">Active 11<"), "{few}");
 }
 
 #[tokio::test]

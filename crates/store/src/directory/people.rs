@@ -9,8 +9,8 @@ use tokenhouse_core::people::{Role, UserType, fold};
 
 use super::{Condition, Sort, Source, search};
 use crate::sql::{self, BATCH, Statement};
-use crate::users::{COLUMNS, User};
-use crate::{Connection, Error, Page, Writer};
+use crate::users::{COLUMNS, NewUser, User};
+use crate::{Connection, Error, Page, Writer, users};
 
 /// The users whom a directory may see.
 pub(super) const SOURCE: Source = Source {
@@ -117,21 +117,24 @@ async fn groups_of(
     Ok(groups)
 }
 
-/// Those of the ids that are people a directory may see, in ascending order.
-pub async fn existing(c: &mut Connection, ids: &[UserId]) -> Result<Vec<UserId>, Error> {
-    let mut existing = Vec::with_capacity(ids.len());
-    for batch in ids.chunks(BATCH) {
-        let mut statement = Statement::new("SELECT id, user_type, removed_at FROM users WHERE id IN ");
-        statement.list(batch.iter().map(|id| id.0));
-        for row in statement.query().fetch_all(&mut *c).await? {
-            let (id, user_type, removed_at): (i64, String, Option<i64>) = sqlx::FromRow::from_row(&row)?;
-            let is_visible = user_type == UserType::Human.as_str() && removed_at.is_none();
-            existing.extend(is_visible.then_some(UserId(id)));
-        }
-    }
-    existing.sort_unstable();
-    existing.dedup();
-    Ok(existing)
+/// Stores a new person of whom a directory says this. User name or `user_id` taken: [`Error::Conflict`].
+pub async fn insert(
+    w: &mut Writer,
+    new: &NewUser<'_>,
+    external_id: Option<&str>,
+    document: &str,
+    attributes: &[Attribute],
+) -> Result<Person, Error> {
+    let id = users::insert_row(w, new, external_id, Some(document)).await?;
+    insert_attributes(w, id, attributes).await?;
+    Ok(Person {
+        user: User::of_new(id, new),
+        groups: Vec::new(),
+        external_id: external_id.map(str::to_owned),
+        document: Some(document.to_owned()),
+        version: 1,
+        changed_at: new.created_at,
+    })
 }
 
 /// Replaces everything that a directory said of a person beyond our own columns.

@@ -2,17 +2,18 @@
 
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TeamId, UserId};
-use tokenhouse_core::people::Role;
+use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_store::directory::{
     self, Attribute, Comparison, Condition, Field, Group, Person, Sort, Value, member_ids,
 };
-use tokenhouse_store::users::UserUpdate;
+use tokenhouse_store::users::{NewUser, UserUpdate};
 use tokenhouse_store::{Error, What, passwords, teams, users};
 
 use crate::setting::{NOW, Setting, name, on_both, user};
 
 on_both!(
     people_are_read_with_all_that_is_known,
+    a_person_of_a_directory_is_stored_as_told,
     a_new_person_is_found_by_address_and_role,
     every_change_makes_a_new_version,
     a_removed_person_is_gone,
@@ -60,8 +61,24 @@ async fn people_are_read_with_all_that_is_known(s: Setting) {
     assert_eq!((external_id.as_deref(), document.as_deref()), (Some("A-1"), Some(r#"{"title":"T"}"#)));
     assert_eq!((version, changed_at), (2, NOW));
     assert_eq!((read[0].version, read[0].changed_at, &read[0].document), (1, NOW, &None));
-    let existing = directory::existing(&mut *s.read().await, &[bob, robot, UserId(999), ada, ada]).await;
+    let asked = [bob, robot, UserId(999), ada, ada];
+    let existing = users::existing(&mut *s.read().await, &asked, Some(UserType::Human)).await;
     assert_eq!(existing.unwrap(), [ada, bob]);
+}
+
+async fn a_person_of_a_directory_is_stored_as_told(s: Setting) {
+    let name = name("Ada");
+    let new = NewUser { role: Role::Manager, ..user("local|ada", &name) };
+    let title = Attribute { position: 0, part: String::new(), ..Attribute::value_of("title", 0, "Countess") };
+    let told = s
+        .write(async |w| directory::insert(w, &new, Some("A-1"), r#"{"title":"Countess"}"#, &[title]).await)
+        .await;
+    assert_eq!(told, person(&s, told.user.id).await);
+    assert_eq!((told.external_id.as_deref(), told.version), (Some("A-1"), 1));
+    assert_eq!(found(&s, equal("title", "", "countess")).await, [told.user.id]);
+    assert_eq!(found(&s, equal("roles", "value", "manager")).await, [], "nobody said so");
+    let error = s.refused(async |w| directory::insert(w, &new, None, "{}", &[]).await).await;
+    assert!(matches!(error, Error::Conflict(What::UserName | What::UserId)), "{error}");
 }
 
 async fn a_new_person_is_found_by_address_and_role(s: Setting) {

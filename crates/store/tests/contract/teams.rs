@@ -153,7 +153,7 @@ async fn a_team_has_room_for_10_000(s: Setting) {
     assert_eq!(everybody.len(), 10_000);
     let data = team(&s, "Data").await;
     s.write(async |w| teams::add_members(w, data, &everybody).await).await;
-    assert_eq!(users::existing(&mut *s.read().await, &everybody).await.unwrap(), everybody);
+    assert_eq!(users::existing(&mut *s.read().await, &everybody, None).await.unwrap(), everybody);
     assert_eq!(member_ids(&s, data).await, everybody);
     assert_eq!(teams::members(&mut *s.read().await, data).await.unwrap().len(), 10_000);
     assert_eq!(find(&s, data).await.unwrap().member_count, 10_000);

@@ -2,8 +2,8 @@
 
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::index::Use;
-use tokenhouse_core::token::Status;
-use tokenhouse_store::token_lists::{Counts, TokenFilter, TokenSort, Whose, active, count, page};
+use tokenhouse_core::token::{Status, TokenHash};
+use tokenhouse_store::token_lists::{COUNTED, Counts, TokenFilter, TokenSort, Whose, active, count, page};
 use tokenhouse_store::tokens::NewToken;
 use tokenhouse_store::{tokens, usage, users};
 
@@ -14,6 +14,8 @@ on_both!(
     states_are_counted_and_filtered_at_an_instant,
     tokens_are_sorted_by_what_is_asked_for,
     a_part_of_the_name_or_of_the_owners_narrows,
+    of_very_many_with_a_part_of_a_name_not_all_are_counted,
+    whoever_fits_twice_is_counted_once,
     pages_follow_one_another,
     active_tokens_are_counted_by_owner,
 );
@@ -114,6 +116,58 @@ async fn a_part_of_the_name_or_of_the_owners_narrows(s: Setting) {
     assert_eq!(ids(&s, &with("' OR 1=1 --")).await, []);
     s.write(async |w| users::set_deactivated(w, ci, Some(NOW)).await).await;
     assert_eq!(ids(&s, &with("RÖß")).await, [other]);
+}
+
+async fn of_very_many_with_a_part_of_a_name_not_all_are_counted(s: Setting) {
+    let ci = s.service("ci").await;
+    let made = s
+        .write(async |w| {
+            let mut made = Vec::new();
+            for number in 0..COUNTED + 50 {
+                let kind = if number % 300 == 0 { "nightly" } else { "job" };
+                let name = name(&format!("{kind} {number:04}"));
+                let mut bytes = [0; 32];
+                bytes[..8].copy_from_slice(&number.to_be_bytes());
+                let new = NewToken { hash: TokenHash::from_bytes(bytes), ..token(ci, &name, 0) };
+                made.push(tokens::insert(w, &new).await?);
+            }
+            // The oldest: what is found before counting stops has none of them.
+            for id in [made[3], made[1]] {
+                tokens::set_revoked(w, id, Some(NOW)).await?;
+            }
+            Ok(made)
+        })
+        .await;
+    let by_name = TokenFilter { sort: TokenSort::Name, descending: false, ..all(Whose::AllService) };
+    let page = async |part: &str, status, offset| {
+        let filter = TokenFilter { part: Some(part.into()), status, ..by_name.clone() };
+        let (page, counts) = page(&mut *s.read().await, &filter, NOW, 2, offset).await.unwrap();
+        (page.items.iter().map(|token| token.id).collect::<Vec<_>>(), page.total, counts.all())
+    };
+    let more = COUNTED + 1;
+    assert_eq!(page("JOB", None, 0).await, (vec![made[1], made[2]], more, more));
+    assert_eq!(page("job", None, 300).await, (vec![made[302], made[303]], more, more));
+    assert_eq!(page("ci", None, 0).await, (vec![made[1], made[2]], more, more));
+    assert_eq!(page("JOB", Some(Status::Revoked), 0).await, (vec![made[1], made[3]], 2, more));
+    assert_eq!(page("JOB", Some(Status::Active), 0).await, (vec![made[2], made[4]], more, more));
+    assert_eq!(page("JOB", Some(Status::Expired), 0).await, (vec![], 0, more));
+    assert_eq!(page("NIGHT", None, 2).await, (vec![made[600], made[900]], 4, 4));
+    assert_eq!(page("NIGHT", None, 4).await, (vec![], 4, 4));
+    // Without a part, everything is.
+    assert_eq!(page("", None, 0).await.1, COUNTED + 50);
+}
+
+async fn whoever_fits_twice_is_counted_once(s: Setting) {
+    let (runner, cd) = (s.service("Job runner").await, s.service("cd").await);
+    let both = named(&s, runner, "job", 1, None).await;
+    let by_owner = named(&s, runner, "other", 2, None).await;
+    let by_name = named(&s, cd, "job", 3, None).await;
+    let filter = TokenFilter { part: Some("job".into()), ..all(Whose::AllService) };
+    assert_eq!(ids(&s, &filter).await, [by_name, by_owner, both]);
+    let filter = TokenFilter { whose: Whose::Service(runner), ..filter };
+    assert_eq!(ids(&s, &filter).await, [by_owner, both]);
+    let filter = TokenFilter { whose: Whose::Service(cd), ..filter };
+    assert_eq!(ids(&s, &filter).await, [by_name]);
 }
 
 async fn pages_follow_one_another(s: Setting) {

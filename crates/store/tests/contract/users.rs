@@ -287,7 +287,7 @@ async fn a_removed_user_is_absent(s: Setting) {
     let mut c = s.read().await;
     assert_eq!(users::find(&mut c, ada).await.unwrap(), None);
     assert_eq!(users::find_by_user_name(&mut c, "local|ada").await.unwrap(), None);
-    assert_eq!(users::existing(&mut c, &[ada]).await.unwrap(), []);
+    assert_eq!(users::existing(&mut c, &[ada], None).await.unwrap(), []);
     assert_eq!(users::states(&mut c, &[ada]).await.unwrap().first().map(|state| state.active), Some(false));
     drop(c);
     let all = UserFilter { include_deleted: true, ..UserFilter::default() };
@@ -312,6 +312,6 @@ async fn ids_that_exist_are_told(s: Setting) {
     let (ada, bob) = (s.human("ada").await, s.human("bob").await);
     let mut c = s.read().await;
     let asked: Vec<_> = (0..1_200).rev().map(UserId).chain([ada, bob]).collect();
-    assert_eq!(users::existing(&mut c, &asked).await.unwrap(), [ada, bob]);
-    assert_eq!(users::existing(&mut c, &[]).await.unwrap(), []);
+    assert_eq!(users::existing(&mut c, &asked, None).await.unwrap(), [ada, bob]);
+    assert_eq!(users::existing(&mut c, &[], None).await.unwrap(), []);
 }

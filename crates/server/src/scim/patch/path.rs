@@ -33,8 +33,7 @@ fn attribute_path(path: &PatchPath) -> &AttrPath {
 /// colon, with an attribute `User`.)
 pub(super) fn extension(resource: &ResourceType, path: &PatchPath) -> Option<&'static str> {
     let PatchPath::Attr(AttrPath { uri: Some(urn), name, sub_attr: None }) = path else { return None };
-    let extension = resource.extension?;
-    resource.is_extension(&format!("{urn}:{name}")).then_some(extension.id)
+    resource.extension(&format!("{urn}:{name}")).map(|extension| extension.id)
 }
 
 /// Whether the path is about a schema that isn't ours: noise.

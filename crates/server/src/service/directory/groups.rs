@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use tokenhouse_core::id::{TeamId, UserId};
-use tokenhouse_core::people::Name;
+use tokenhouse_core::people::{Name, UserType};
 use tokenhouse_store::directory::{self, Condition, Group, Sort};
 use tokenhouse_store::teams as stored;
-use tokenhouse_store::{Connection, Page, Writer};
+use tokenhouse_store::{Connection, Page, Writer, users};
 
 use super::Seen;
 use crate::app::App;
@@ -167,7 +167,7 @@ async fn present(
 /// These people without doubles; an error if one of them isn't there for a directory.
 async fn known(connection: &mut Connection, users: &[UserId]) -> Result<BTreeSet<UserId>, Error> {
     let wanted: BTreeSet<UserId> = users.iter().copied().collect();
-    let existing = directory::existing(connection, &list(&wanted)).await?;
+    let existing = users::existing(connection, &list(&wanted), Some(UserType::Human)).await?;
     match wanted.iter().find(|id| existing.binary_search(id).is_err()) {
         None => Ok(wanted),
         Some(_) => Err(unknown_member()),

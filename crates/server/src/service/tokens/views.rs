@@ -33,12 +33,26 @@ pub struct List {
     pub page: Page<Token>,
     /// How many there are in each state that are not filtered out otherwise.
     pub counts: Counts,
+    /// Whether a part of a name was looked for, and so not everything was counted.
+    pub is_searched: bool,
     /// Tokens that those of the page succeed, or are succeeded by.
     pub related: HashMap<TokenId, Token>,
     /// How many personal tokens the caller has.
     pub personal: i64,
     /// How many service tokens there are, for those who may know.
     pub service: Option<i64>,
+}
+
+impl List {
+    /// How many there are in a state, or in any; `None` if nobody counted all of them.
+    pub fn counted(&self, status: Option<Status>) -> Option<i64> {
+        (!self.is_searched || self.counts.all() <= token_lists::COUNTED).then(|| self.counts.of(status))
+    }
+
+    /// Whether there are more in the filter's state than the page's total, which leaves out all but one then.
+    pub fn is_cut(&self) -> bool {
+        self.is_searched && self.page.total > token_lists::COUNTED
+    }
 }
 
 /// A page of tokens: the caller's own or, for Admins, those of service users.
@@ -56,9 +70,9 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
         page.items.iter().flat_map(|token| [token.rotates, token.rotated_by]).flatten().collect();
     let mut related = tokens::find_many(&mut reader, &ids).await?;
     // What was counted for the list itself isn't counted again.
-    let is_whole = filter.part.as_deref().unwrap_or_default().is_empty();
+    let is_searched = filter.part.as_deref().is_some_and(|part| !part.is_empty());
     let mut total = async |whose| {
-        if is_whole && filter.whose == whose {
+        if !is_searched && filter.whose == whose {
             return Ok(counts.all());
         }
         token_lists::count(&mut reader, whose).await
@@ -69,7 +83,7 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
         with_latest_use(app, token);
     }
     let related = related.into_iter().map(|token| (token.id, token)).collect();
-    Ok(List { page, counts, related, personal, service })
+    Ok(List { page, counts, is_searched, related, personal, service })
 }
 
 /// How many of the caller's own tokens stop working if all are revoked.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::policy::Permission;
 use tokenhouse_core::token::{Status, TokenKind};
-use tokenhouse_store::token_lists::{Counts, TokenFilter, TokenSort, Whose};
+use tokenhouse_store::token_lists::{TokenFilter, TokenSort, Whose};
 use tokenhouse_store::tokens::Token;
 
 use super::generate::GenerateDialog;
@@ -241,13 +241,14 @@ impl View {
         let number = asked.number();
         let found = views::list(app, call, &filter, (SIZE, (number - 1) * SIZE)).await?;
         let window = (number.unsigned_abs(), SIZE.unsigned_abs());
-        let listing = Listing::new(page, (sort, descending), window, found.page.total.unsigned_abs());
+        let total = found.page.total.unsigned_abs();
+        let listing = Listing::new(page, (sort, descending), window, total).cut(found.is_cut());
         let row = |token: &Token| Row::new(page, token, &found);
         let is_service = kind == TokenKind::Service;
         Ok(Self {
             is_service,
             rows: found.page.items.iter().map(row).collect(),
-            chips: chips(&listing, found.counts, filter.status),
+            chips: chips(&listing, &found, filter.status),
             is_filtered: !part.is_empty() || filter.status.is_some() || only.is_some(),
             part,
             state: filter.status.map_or_else(String::new, |status| state(status).0.to_owned()),
@@ -256,7 +257,7 @@ impl View {
             only,
             personal: found.personal.unsigned_abs(),
             service: found.service.map(i64::unsigned_abs),
-            has_active: found.counts.active > 0,
+            has_active: found.counted(Some(Status::Active)) != Some(0),
             generate: match kind {
                 TokenKind::Personal => "/settings/tokens/generate".to_owned(),
                 TokenKind::Service => "/settings/tokens/generate?kind=service".to_owned(),
@@ -283,12 +284,15 @@ impl View {
     }
 }
 
-fn chips(listing: &Listing, counts: Counts, chosen: Option<Status>) -> Vec<Chip> {
+fn chips(listing: &Listing, list: &views::List, chosen: Option<Status>) -> Vec<Chip> {
     let chip = |status: Option<Status>| {
         let (value, word) = status.map_or(("", "All"), state);
         Chip {
             href: listing.with("state", value),
-            label: format!("{word} {}", grouped(counts.of(status).unsigned_abs())),
+            label: match list.counted(status) {
+                Some(count) => format!("{word} {}", grouped(count.unsigned_abs())),
+                None => word.to_owned(),
+            },
             is_current: status == chosen,
         }
     };
