@@ -5,7 +5,7 @@
 //! directly, with SQL that is nowhere else outside of the store. They have no records in the audit
 //! trail, which stays empty and whole.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,11 @@ use tokenhouse_core::clock::{Clock, Timestamp};
 use tokenhouse_core::codec::Codec;
 use tokenhouse_store::Store;
 
-use crate::{Failure, codec, master_key, mint, signed};
+use crate::tokenhouse::make_admin;
+use crate::{Failure, TOKENS_PER_OWNER, codec, master_key, mint, signed};
+
+/// Name of the SQLite file.
+const DATABASE: &str = "tokenhouse.db";
 
 /// Tokens that are written by one statement.
 const BATCH: usize = 10_000;
@@ -75,7 +79,7 @@ pub struct Filled {
 impl Filled {
     /// Makes a store in an empty folder, with `tokens` good tokens of `owners` owners.
     pub async fn new(folder: &Path, tokens: usize, owners: usize) -> Result<Self, Failure> {
-        let database = folder.join("tokenhouse.db");
+        let database = folder.canonicalize()?.join(DATABASE);
         let master = master_key()?;
         let mut key =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join("master.key"))?;
@@ -86,6 +90,27 @@ impl Filled {
         let filled = Self { database, tokens, codec: codec()?, issued };
         filled.write(owners).await?;
         Ok(filled)
+    }
+
+    /// The store with so many tokens, ten for each owner, that the programs of one run share; made by the
+    /// first that asks for it, in a folder beside the figures. There is an Admin, whose token is told, too.
+    pub async fn shared(results: &Path, tokens: usize) -> Result<(Self, String), Failure> {
+        let folder = results.join("stores").join(tokens.to_string());
+        // Written last, so that it isn't there while the store is half filled.
+        let whole = folder.join("whole");
+        if !fs::exists(&whole)? {
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder)?;
+            let filled = Self::new(&folder, tokens, tokens.div_ceil(TOKENS_PER_OWNER)).await?;
+            let (_, token) = make_admin(&filled)?;
+            fs::write(&whole, format!("{}\n{token}", filled.issued.seconds()))?;
+            return Ok((filled, token));
+        }
+        let text = fs::read_to_string(&whole)?;
+        let (issued, token) = text.split_once('\n').ok_or("what is known of the shared store is cut off")?;
+        let issued = Timestamp::from_seconds(issued.parse()?);
+        let database = folder.canonicalize()?.join(DATABASE);
+        Ok((Self { database, tokens, codec: codec()?, issued }, token.to_owned()))
     }
 
     /// So many of the tokens, taken from all over the store.

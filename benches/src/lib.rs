@@ -1,10 +1,21 @@
 //! What the benchmarks measure with: an authority full of tokens, in memory here, on disk in [`fill`];
-//! and around it what runs servers, loads them and tells the figures.
+//! and around it what runs servers ([`server`], [`tokenhouse`], [`nginx`]), loads them ([`wrk`], [`h2load`],
+//! [`open_loop`]) and tells the figures ([`rounds`], [`report`]).
 
+pub mod background;
+pub mod certificate;
+pub mod commits;
 pub mod fill;
-pub mod load;
+pub mod h2load;
+pub mod nginx;
+pub mod open_loop;
+pub mod plot;
 pub mod report;
+pub mod request;
+pub mod rounds;
 pub mod server;
+pub mod tokenhouse;
+pub mod wrk;
 
 use std::net::{IpAddr, Ipv4Addr};
 

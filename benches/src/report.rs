@@ -35,8 +35,11 @@ impl Rounds {
         self.0.last().copied().unwrap_or(f64::NAN)
     }
 
-    /// `median (least–most)` with so many digits after the point.
+    /// `median (least–most)` with so many digits after the point; nothing where there is no figure.
     pub fn text(&self, digits: usize) -> String {
+        if self.median().is_nan() {
+            return String::new();
+        }
         format!("{:.digits$} ({:.digits$}–{:.digits$})", self.median(), self.least(), self.most())
     }
 

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,14 +9,17 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::fill::Filled;
-use crate::{Failure, ISSUER};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::Failure;
+use crate::certificate::Certificate;
 
 /// How often a starting server is asked whether it is ready.
 const ASK_EVERY: Duration = Duration::from_millis(2);
 
 /// How long a server may take to become ready.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// In which units Linux tells CPU time to programs (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -38,34 +40,36 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts `tokenhouse serve` on a filled store and waits until it is ready. `metrics` is where it
-    /// shows them.
-    pub fn tokenhouse(filled: &Filled, metrics: SocketAddr, core: Option<usize>) -> Result<Self, Failure> {
-        let address = free_address()?;
-        let config = configure(filled, address, metrics)?;
-        let arguments = [OsStr::new("--config"), config.as_os_str(), OsStr::new("serve")];
-        Self::start(&beside_this("tokenhouse")?, &arguments, address, core, "/readyz")
-    }
-
-    /// Starts one of the bare servers of `yardstick`.
-    pub fn yardstick(kind: &str, core: Option<usize>) -> Result<Self, Failure> {
+    /// Starts one of the bare servers of `yardstick`, over TLS where there is a certificate.
+    pub fn yardstick(
+        kind: &str,
+        certificate: Option<&Certificate>,
+        core: Option<usize>,
+    ) -> Result<Self, Failure> {
         let address = free_address()?;
         let listen = address.to_string();
-        let arguments = [OsStr::new(kind), OsStr::new(&listen)];
-        Self::start(&beside_this("yardstick")?, &arguments, address, core, "/")
+        let mut arguments = vec![OsStr::new(kind), OsStr::new(&listen)];
+        if let Some(Certificate { certificate, key }) = certificate {
+            arguments.extend(["--certificate".as_ref(), certificate.as_os_str()]);
+            arguments.extend(["--key".as_ref(), key.as_os_str()]);
+        }
+        Self::start(&beside_this("yardstick")?, &arguments, address, core, listens)
     }
 
-    fn start(
+    /// Starts a program and waits until it is ready.
+    pub fn start(
         program: &Path,
         arguments: &[&OsStr],
         address: SocketAddr,
         core: Option<usize>,
-        ready: &str,
+        ready: impl Fn(SocketAddr) -> bool,
     ) -> Result<Self, Failure> {
-        let process = pinned(program, core).args(arguments).stdin(Stdio::null()).spawn()?;
+        // What it says goes nowhere: the link for the first Admin is a secret. Errors are still shown.
+        let mut command = pinned(program, core);
+        let process = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         let mut server = Self { process, address };
         let started = Instant::now();
-        while !get(address, ready, "").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")) {
+        while !ready(address) {
             if server.process.try_wait()?.is_some() || started.elapsed() > PATIENCE {
                 return Err(format!("{} did not become ready", program.display()).into());
             }
@@ -83,35 +87,38 @@ impl Server {
             fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
         Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
     }
+
+    /// How much memory the process has now, in bytes.
+    pub fn resident_bytes(&self) -> Result<usize, Failure> {
+        resident_bytes(&self.process.id().to_string())
+    }
 }
 
-/// Writes the configuration of a server on a filled store.
-fn configure(filled: &Filled, address: SocketAddr, metrics: SocketAddr) -> Result<PathBuf, Failure> {
-    let config = filled.database.with_file_name("tokenhouse.toml");
-    let text = format!(
-        "[server]\nlisten = \"{address}\"\npublic_url = \"{ISSUER}\"\nmetrics_listen = \"{metrics}\"\n\
-         [store]\nurl = \"sqlite://{}\"\n[log]\nlevel = \"warn\"\n",
-        filled.database.display()
-    );
-    fs::write(&config, text)?;
-    Ok(config)
+/// Whether somebody listens there.
+pub fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok()
 }
 
-/// Makes an Admin in a filled store that no server holds. Tells the path of their invitation and a token.
-pub fn make_admin(filled: &Filled) -> Result<(String, String), Failure> {
-    let config = configure(filled, free_address()?, free_address()?)?;
-    let output = Command::new(beside_this("tokenhouse")?)
-        .arg("--config")
-        .arg(config)
-        .args(["admin", "create", "--email", "admin@example.com", "--name", "Admin", "--role", "Admin"])
-        .args(["--token", "first"])
-        .stderr(Stdio::inherit())
-        .output()?;
-    let made: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let link = made["invite_url"].as_str().and_then(|link| link.strip_prefix(ISSUER));
-    let (link, token) =
-        link.zip(made["bearer_token"].as_str()).ok_or("no invitation or token was printed")?;
-    Ok((link.to_owned(), token.to_owned()))
+/// Lets this process, and those that it starts, have as many files open as the system allows.
+pub fn raise_file_limit() -> Result<(), Failure> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
+}
+
+/// Keeps the present thread, and what it starts, on one core, where one is given.
+pub fn pin_this_thread(core: Option<usize>) -> Result<(), Failure> {
+    let Some(core) = core else { return Ok(()) };
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    Ok(sched_setaffinity(None, &cores)?)
+}
+
+/// Resident memory of a process, named by its id or `self`: `VmRSS` of proc(5), which is in kibibytes.
+pub fn resident_bytes(process: &str) -> Result<usize, Failure> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc")?;
+    let kibibytes = line.trim().strip_suffix(" kB").ok_or("VmRSS is not in kB")?;
+    Ok(kibibytes.parse::<usize>()? * 1024)
 }
 
 /// A command that runs on one core only, where one is given.
@@ -137,31 +144,8 @@ pub fn free_address() -> Result<SocketAddr, Failure> {
     }
 }
 
-/// The answer to a GET on a connection of its own. `headers` are whole lines.
-pub fn get(address: SocketAddr, path: &str, headers: &str) -> std::io::Result<String> {
-    Ok(String::from_utf8_lossy(&ask(address, "GET", path, headers, "")?).into_owned())
-}
-
-/// The same with any method and body, as bytes.
-pub fn ask(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &str,
-    body: &str,
-) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(address)?;
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n{body}"
-    )?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(answer)
-}
-
 /// A program that was built together with this one.
-fn beside_this(name: &str) -> Result<PathBuf, Failure> {
+pub fn beside_this(name: &str) -> Result<PathBuf, Failure> {
     let program = std::env::current_exe()?.with_file_name(name);
     if program.exists() { Ok(program) } else { Err(format!("{} is not built", program.display()).into()) }
 }

@@ -4,28 +4,70 @@ use crate::shell::{Shell, ShellError};
 
 const BUILD: &str = "cargo build --release --locked -p tokenhouse -p tokenhouse-benches";
 
-const QUICK: [&str; 6] = [
-    "TOKENHOUSE_BENCH_TOKENS=1000,1000000 cargo bench --locked -p tokenhouse-benches --bench verify -- --quick",
-    "\"$CARGO_TARGET_DIR\"/release/memory 1000000",
-    "\"$CARGO_TARGET_DIR\"/release/load --rounds 5 --seconds 2",
-    "\"$CARGO_TARGET_DIR\"/release/startup --rounds 5",
-    "\"$CARGO_TARGET_DIR\"/release/pages",
-    "\"$CARGO_TARGET_DIR\"/release/directory",
+/// Figures of an earlier run would be drawn among those of this one.
+const BEGIN: &str = "rm -rf bench-results && mkdir bench-results";
+
+/// The stores of ten million tokens are large, and of no use for another run.
+const END: &str = "rm -rf bench-results/stores";
+
+/// A benchmark of criterion; what follows is its name and arguments.
+const CRITERION: &str =
+    "CRITERION_HOME=\"$PWD\"/bench-results/criterion cargo bench --locked -p tokenhouse-benches --bench";
+
+const QUICK_CRITERION: [&str; 2] = ["hmac -- --quick", "verify -- --quick"];
+const FULL_CRITERION: [&str; 2] = ["hmac", "verify"];
+
+const QUICK: [&str; 13] = [
+    "memory --tokens 100000",
+    "memory --tokens 1000000",
+    "load --rounds 2 --seconds 1 --presented 500",
+    "load --rounds 1 --seconds 1 --presented 500 --tokens 1000 --unpinned",
+    "transports --rounds 1 --seconds 1",
+    "gateway --rounds 1 --seconds 1",
+    "latency --rounds 1 --seconds 1",
+    "writes --rounds 1 --seconds 1 --unpinned",
+    "overload --rounds 1 --seconds 2 --connections 64,512",
+    "connections",
+    "startup --rounds 2",
+    "pages --rounds 3",
+    "directory --rounds 20 --made 800",
 ];
 
-const FULL: [&str; 6] = [
-    "TOKENHOUSE_BENCH_TOKENS=1000,1000000,10000000 cargo bench --locked -p tokenhouse-benches --bench verify",
-    "\"$CARGO_TARGET_DIR\"/release/memory 1000000 && \"$CARGO_TARGET_DIR\"/release/memory 10000000",
-    "\"$CARGO_TARGET_DIR\"/release/load --rounds 9 --seconds 5",
-    "\"$CARGO_TARGET_DIR\"/release/startup --rounds 5",
-    "\"$CARGO_TARGET_DIR\"/release/pages",
-    "\"$CARGO_TARGET_DIR\"/release/directory",
+const FULL: [&str; 16] = [
+    "memory --tokens 1000000",
+    "memory --tokens 10000000",
+    "load --tokens 1000,1000000,10000000",
+    "load --tokens 1000000 --unpinned",
+    "transports",
+    "transports --unpinned",
+    "gateway",
+    "gateway --unpinned",
+    "latency",
+    "latency --unpinned",
+    "writes --unpinned",
+    "overload",
+    "connections",
+    "startup --tokens 1000,1000000,10000000",
+    "pages",
+    "directory",
 ];
 
-/// Measures. Figures go to `bench-results`, those of criterion to its own folder.
+/// Measures. Figures and plots go to `bench-results`, which is emptied first.
 pub(crate) fn run(shell: &Shell, quick: bool) -> Result<(), ShellError> {
+    let (tokens, criterion, programs): (_, _, &[&str]) = if quick {
+        ("1000,1000000", QUICK_CRITERION, &QUICK)
+    } else {
+        ("1000,1000000,10000000", FULL_CRITERION, &FULL)
+    };
     shell.run(BUILD)?;
-    (if quick { QUICK } else { FULL }).iter().try_for_each(|line| shell.run(line))?;
-    println!("\nThe figures are in bench-results/ and, of criterion, in $CARGO_TARGET_DIR/criterion/.");
+    shell.run(BEGIN)?;
+    for benchmark in criterion {
+        shell.run(&format!("TOKENHOUSE_BENCH_TOKENS={tokens} {CRITERION} {benchmark}"))?;
+    }
+    for program in programs.iter().chain(&["plots"]) {
+        shell.run(&format!("\"$CARGO_TARGET_DIR\"/release/{program}"))?;
+    }
+    shell.run(END)?;
+    println!("\nThe figures and the plots are in bench-results/.");
     Ok(())
 }

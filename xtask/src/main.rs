@@ -23,7 +23,7 @@ enum Xtask {
     Install,
     /// Measures what the documentation gives figures of; `docs/benchmarks.md` says how
     Bench {
-        /// Fewer and shorter rounds: a few minutes instead of a quarter of an hour
+        /// Fewer and shorter rounds and stores: less than three minutes instead of two hours
         #[arg(long)]
         quick: bool,
     },

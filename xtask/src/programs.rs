@@ -32,7 +32,9 @@ const FOR_TESTS: &[Program] = &[
 pub(crate) const FOR_BENCHMARKS: &[Program] = &[
     Program { name: "cc", packages: "gcc libc6-dev" },
     Program { name: "taskset", packages: "util-linux" },
+    Program { name: "nginx", packages: "nginx" },
     Program { name: "wrk", packages: "wrk" },
+    Program { name: "h2load", packages: "nghttp2-client" },
 ];
 
 /// PostgreSQL's own programs are not on the path; there is a folder for each version.

@@ -3,16 +3,14 @@
 #![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde_json::{Value, json};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Connection as _, Executor as _};
-use tokenhouse_benches::Failure;
 use tokenhouse_benches::fill::Filled;
 use tokenhouse_benches::report::{self, Rounds};
-use tokenhouse_benches::server::{Server, free_address, make_admin};
+use tokenhouse_benches::tokenhouse::{Options, Tokenhouse, make_admin};
+use tokenhouse_benches::{Failure, commits};
 use tokio::task::JoinSet;
 
 /// How long a directory's lookups take, and how fast it can make people
@@ -35,8 +33,8 @@ struct Arguments {
     results: PathBuf,
 }
 
-/// Commits of the bare loop, before and after people are made.
-const COMMITS: usize = 2_000;
+/// How long the bare loop runs, before people are made each time.
+const BARE: Duration = Duration::from_secs(1);
 
 /// On how many connections people are made.
 const CONNECTIONS: [usize; 2] = [1, 8];
@@ -95,7 +93,7 @@ async fn main() -> Result<(), Failure> {
     let filled = Filled::new(folder.path(), 10, arguments.people).await?;
     filled.provision(arguments.teams).await?;
     let (_, token) = make_admin(&filled)?;
-    let server = Server::tokenhouse(&filled, free_address()?, None)?;
+    let server = Tokenhouse::start(&filled, Options::default())?;
     // Refuses where it has been done already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build()?;
@@ -138,7 +136,7 @@ async fn make_people(directory: &Directory, people: usize, folder: &Path) -> Res
         figures.push(json!({ "what": name, "per_second": per_second }));
     };
     for (round, connections) in CONNECTIONS.into_iter().enumerate() {
-        note("bare commits of one row".into(), bare_commits(&folder.join(format!("bare-{round}.db"))).await?);
+        note("bare commits of one row".into(), commits::per_second(&folder.join("bare.db"), BARE).await?);
         let share = people / CONNECTIONS.len() / connections;
         let first = round * people;
         let started = Instant::now();
@@ -163,22 +161,4 @@ async fn make_people(directory: &Directory, people: usize, folder: &Path) -> Res
     }
     report::print(&table);
     Ok(figures)
-}
-
-/// As durable as the server's: each commit waits for the disk.
-async fn bare_commits(file: &Path) -> Result<f64, Failure> {
-    let options = SqliteConnectOptions::new()
-        .filename(file)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full);
-    let mut connection = SqliteConnection::connect_with(&options).await?;
-    connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)").await?;
-    let started = Instant::now();
-    for _ in 0..COMMITS {
-        connection.execute("INSERT INTO t (name) VALUES ('Grace Hopper')").await?;
-    }
-    let per_second = f64::from(u32::try_from(COMMITS)?) / started.elapsed().as_secs_f64();
-    connection.close().await?;
-    Ok(per_second)
 }

@@ -1,209 +1,169 @@
-//! What a check costs over HTTP: forward-auth against an empty 200, of the same server and of bare
-//! yardsticks, in rounds that take turns, so that what else the machine does hits all of them.
-//!
-//! With two cores or more the server has one and wrk another.
+//! What checks cost over HTTP, and how that grows with the number of tokens: forward-auth, introspection
+//! and a read of our own API, against an empty 200 of bare hyper, axum and nginx.
 #![allow(clippy::print_stdout, reason = "prints its result")]
-
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde_json::json;
+use tokenhouse_benches::Failure;
 use tokenhouse_benches::fill::Filled;
-use tokenhouse_benches::load::{ASKED_ABOUT, Requests, Run, Scripts};
-use tokenhouse_benches::report::{self, Rounds};
-use tokenhouse_benches::server::{Server, free_address, get};
-use tokenhouse_benches::{Failure, TOKENS_PER_OWNER};
+use tokenhouse_benches::nginx;
+use tokenhouse_benches::report;
+use tokenhouse_benches::request::Request;
+use tokenhouse_benches::rounds::{Measuring, all, ratio};
+use tokenhouse_benches::server::Server;
+use tokenhouse_benches::tokenhouse::{Options, Tokenhouse};
+use tokenhouse_benches::wrk::{Prepared, Run, Wrk};
 
-/// What a check costs over HTTP
+/// What checks cost over HTTP
 #[derive(Parser)]
 struct Arguments {
-    /// How many tokens are in the store, ten for each owner
-    #[arg(long, default_value_t = 1_000_000)]
-    tokens: usize,
+    /// How many tokens are in the stores, ten for each owner; everything is measured on each store
+    #[arg(long, value_delimiter = ',', default_value = "1000,1000000")]
+    tokens: Vec<usize>,
     /// How many of them are presented in turn
     #[arg(long, default_value_t = 10_000)]
     presented: usize,
-    /// How often everything is measured
-    #[arg(long, default_value_t = 9)]
-    rounds: usize,
-    /// How long each measurement takes
-    #[arg(long, default_value_t = 5)]
-    seconds: u64,
-    /// Folder for the figures as JSON
-    #[arg(long, default_value = "bench-results")]
-    results: PathBuf,
+    #[command(flatten)]
+    measuring: Measuring,
 }
 
-/// Everything that runs while measuring.
-struct Bench {
-    hyper: Server,
-    axum: Server,
-    tokenhouse: Server,
-    metrics: SocketAddr,
-    scripts: Scripts,
-    seconds: u64,
-    wrk_core: Option<usize>,
-}
-
-#[derive(Clone, Copy)]
-enum Target {
-    Hyper,
-    Axum,
-    Tokenhouse,
-}
-
-struct Case {
+struct Case<'a> {
     name: &'static str,
-    target: Target,
-    path: &'static str,
-    requests: Requests,
+    server: &'a Server,
+    /// How many tokens there are, if any.
+    tokens: Option<usize>,
+    requests: Prepared,
 }
 
-const fn case(name: &'static str, target: Target, path: &'static str, requests: Requests) -> Case {
-    Case { name, target, path, requests }
+struct Store {
+    tokens: usize,
+    presented: Vec<String>,
+    admin: String,
+    tokenhouse: Tokenhouse,
 }
 
-/// Two of them are what the others are compared with: the first and [`OWN`].
-const CASES: [Case; 7] = [
-    case("bare hyper, empty 200", Target::Hyper, "/", Requests::Bare),
-    case("bare hyper, the requests of forward-auth", Target::Hyper, "/", Requests::OneToken),
-    case("axum, empty 200", Target::Axum, "/", Requests::Bare),
-    case("/healthz", Target::Tokenhouse, "/healthz", Requests::Bare),
-    case("/healthz, the requests of forward-auth", Target::Tokenhouse, "/healthz", Requests::OneToken),
-    case("/forward-auth, one token", Target::Tokenhouse, "/forward-auth", Requests::OneToken),
-    case("/forward-auth, many tokens", Target::Tokenhouse, "/forward-auth", Requests::ManyTokens),
-];
-
-/// Where in [`CASES`] the same server's own empty 200 is.
-const OWN: usize = 3;
+/// What everything is compared with, and what is compared from store to store.
+const YARDSTICK: &str = "bare hyper, empty 200";
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let arguments = Arguments::parse();
+    let Arguments { tokens, presented, measuring } = Arguments::parse();
+    let core = measuring.cores()?.server;
+    let mut stores = Vec::new();
+    for tokens in tokens {
+        let (filled, admin) = Filled::shared(&measuring.results, tokens).await?;
+        let tokenhouse = Tokenhouse::start(&filled, Options { core, ..Options::default() })?;
+        stores.push(Store { tokens, presented: filled.presented(presented).collect(), admin, tokenhouse });
+    }
     let folder = tempfile::tempdir()?;
-    let filled =
-        Filled::new(folder.path(), arguments.tokens, arguments.tokens.div_ceil(TOKENS_PER_OWNER)).await?;
-    let tokens: Vec<_> = filled.presented(arguments.presented).collect();
-    let bench = Bench::new(&filled, &tokens, arguments.seconds)?;
-    let mut runs: [Vec<Run>; CASES.len()] = Default::default();
-    for round in 0..arguments.rounds {
-        // Each round begins with another one, so that none always comes after the same.
-        for number in (0..CASES.len()).map(|number| (number + round) % CASES.len()) {
-            runs[number].push(bench.run(&CASES[number])?);
-        }
-        println!("round {} of {}", round + 1, arguments.rounds);
+    let [hyper, axum] = ["hyper", "axum"].map(|kind| Server::yardstick(kind, None, core));
+    let (hyper, axum, nginx) = (hyper?, axum?, nginx::empty(folder.path(), core)?);
+    let wrk = Wrk::new(&measuring)?;
+    let mut cases = bare_cases(&wrk, [&hyper, &axum, &nginx])?;
+    for store in &stores {
+        cases.extend(our_cases(&wrk, store)?);
     }
-    tell(&arguments, &runs)
+    let runs = measuring.take_turns(cases.len(), |case| {
+        for store in &stores {
+            store.tokenhouse.await_written_uses()?;
+        }
+        wrk.run(&cases[case].requests, &[cases[case].server])
+    })?;
+    tell(&measuring, presented, &cases, &runs)
 }
 
-impl Bench {
-    fn new(filled: &Filled, tokens: &[String], seconds: u64) -> Result<Self, Failure> {
-        let cores = thread::available_parallelism()?.get();
-        let (wrk_core, server_core) = if cores > 1 { (Some(0), Some(1)) } else { (None, None) };
-        let metrics = free_address()?;
-        let bench = Self {
-            hyper: Server::yardstick("hyper", server_core)?,
-            axum: Server::yardstick("axum", server_core)?,
-            tokenhouse: Server::tokenhouse(filled, metrics, server_core)?,
-            metrics,
-            scripts: Scripts::write(&filled.database.with_file_name("."), tokens)?,
-            seconds,
-            wrk_core,
-        };
-        bench.expect_identity(tokens)?;
-        Ok(bench)
-    }
-
-    /// A figure means nothing unless the answer is the right one.
-    fn expect_identity(&self, tokens: &[String]) -> Result<(), Failure> {
-        let asked = ASKED_ABOUT.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
-        let token = tokens.first().ok_or("no tokens to present")?;
-        let headers = format!("Authorization: Bearer {token}\r\n{asked}");
-        let answer = get(self.tokenhouse.address, "/forward-auth", &headers)?;
-        let names = ["user-id", "user", "email", "role", "teams", "user-type", "token-id"];
-        let whole = names.iter().all(|name| answer.contains(&format!("\r\nx-auth-{name}: ")));
-        if answer.starts_with("HTTP/1.1 200 ") && whole {
-            Ok(())
-        } else {
-            Err(format!("not the answer to a good token:\n{answer}").into())
-        }
-    }
-
-    fn run(&self, case: &Case) -> Result<Run, Failure> {
-        self.await_written_uses()?;
-        let server = match case.target {
-            Target::Hyper => &self.hyper,
-            Target::Axum => &self.axum,
-            Target::Tokenhouse => &self.tokenhouse,
-        };
-        self.scripts.run(server, case.path, case.requests, self.seconds, self.wrk_core)
-    }
-
-    /// What the case before has left to be written would be counted as this one's.
-    fn await_written_uses(&self) -> Result<(), Failure> {
-        let started = Instant::now();
-        while !get(self.metrics, "/metrics", "")?.contains("\ntokenhouse_pending_uses 0\n") {
-            if started.elapsed() > Duration::from_secs(30) {
-                return Err("last uses are not written".into());
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
-    }
+fn bare_cases<'a>(wrk: &Wrk, [hyper, axum, nginx]: [&'a Server; 3]) -> Result<Vec<Case<'a>>, Failure> {
+    let bare = |name, server: &'a Server, request: Request| {
+        Ok(Case { name, server, tokens: None, requests: wrk.prepare(server.address, &[request], 200)? })
+    };
+    // As long as a request of forward-auth, to show what reading it costs.
+    let long = Request::forward_auth(&"x".repeat(361)).to_yardstick();
+    [
+        bare(YARDSTICK, hyper, Request::get("/")),
+        bare("bare hyper, the requests of forward-auth", hyper, long),
+        bare("axum, empty 200", axum, Request::get("/")),
+        bare("nginx, return 200", nginx, Request::get("/")),
+    ]
+    .into_iter()
+    .collect()
 }
 
-/// A ratio above 1 means: better than what it is compared with. Both are of the same round.
-fn ratio(ours: &[Run], theirs: &[Run], of: impl Fn(&Run, &Run) -> f64) -> Rounds {
-    Rounds::new(ours.iter().zip(theirs).map(|(ours, theirs)| of(ours, theirs)))
+fn our_cases<'a>(wrk: &Wrk, store: &'a Store) -> Result<Vec<Case<'a>>, Failure> {
+    let Store { tokens, presented, admin, tokenhouse } = store;
+    let each = |request: &dyn Fn(&str) -> Request| -> Vec<_> {
+        presented.iter().map(|token| request(token)).collect()
+    };
+    let case = |name, requests: &[Request]| {
+        let requests = wrk.prepare(tokenhouse.address, requests, 200)?;
+        Ok(Case { name, server: tokenhouse, tokens: Some(*tokens), requests })
+    };
+    let forward_auth = each(&Request::forward_auth);
+    let introspection =
+        each(&|token| Request::post("/oauth/introspect", format!("token={token}")).bearer(admin));
+    let current = each(&|token| Request::get("/api/user-tokens/current").bearer(token));
+    [
+        case("/forward-auth, one token", &forward_auth[..1]),
+        case("/forward-auth, many tokens", &forward_auth),
+        case("/oauth/introspect, many tokens", &introspection),
+        case("/api/user-tokens/current, many tokens", &current),
+    ]
+    .into_iter()
+    .collect()
 }
 
-fn tell(arguments: &Arguments, runs: &[Vec<Run>; CASES.len()]) -> Result<(), Failure> {
+fn tell(
+    measuring: &Measuring,
+    presented: usize,
+    cases: &[Case<'_>],
+    runs: &[Vec<Run>],
+) -> Result<(), Failure> {
     let head = [
         "",
+        "tokens",
         "requests/s",
         "CPU µs/request",
         "busy",
         "p99 µs",
-        "/ hyper",
-        "/ healthz",
-        "by CPU: / hyper",
-        "/ healthz",
+        "requests/s / hyper",
+        "by CPU",
+        "/ the first store",
+        "by CPU",
     ];
     let mut table = vec![head.map(String::from)];
     let mut figures = Vec::new();
-    for (case, rounds) in CASES.iter().zip(runs) {
-        let all = |of: fn(&Run) -> f64| Rounds::new(rounds.iter().map(of));
-        let (rate, cpu) = (all(|run| run.per_second), all(|run| run.cpu_micros));
-        let (busy, p99) = (all(|run| run.busy), all(|run| run.p99_micros));
-        let by_rate = |base: usize| ratio(rounds, &runs[base], |a, b| a.per_second / b.per_second);
-        let by_cpu = |base: usize| ratio(rounds, &runs[base], |a, b| b.cpu_micros / a.cpu_micros);
-        let ratios = [by_rate(0), by_rate(OWN), by_cpu(0), by_cpu(OWN)];
-        let [hyper, own, hyper_cpu, own_cpu] = &ratios;
+    for (case, rounds) in cases.iter().zip(runs) {
+        // The same on the first store. Bare servers have none, and are compared with themselves.
+        let first = cases.iter().position(|other| other.name == case.name).unwrap_or_default();
+        let rate = |base: usize| ratio(rounds, &runs[base], |run: &Run| run.per_second);
+        let cpu = |base: usize| ratio(&runs[base], rounds, |run: &Run| run.cpu_micros);
+        let ratios = [rate(0), cpu(0), rate(first), cpu(first)];
+        let (per_second, cpu_micros) = (all(rounds, |run| run.per_second), all(rounds, |run| run.cpu_micros));
+        let (busy, p99) = (all(rounds, |run| run.busy), all(rounds, |run| run.p99_micros));
+        let tokens = case.tokens.map_or_else(String::new, |tokens| tokens.to_string());
         table.push([
             case.name.to_owned(),
-            rate.text(0),
-            cpu.text(1),
+            tokens,
+            per_second.text(0),
+            cpu_micros.text(1),
             format!("{:.0} %", busy.median() * 100.0),
             p99.text(0),
-            hyper.text(2),
-            own.text(2),
-            hyper_cpu.text(2),
-            own_cpu.text(2),
+            ratios[0].text(2),
+            ratios[1].text(2),
+            ratios[2].text(2),
+            ratios[3].text(2),
         ]);
         figures.push(json!({
             "case": case.name,
-            "requests_per_second": rate.json(),
-            "cpu_micros_per_request": cpu.json(),
+            "tokens": case.tokens,
+            "requests_per_second": per_second.json(),
+            "cpu_micros_per_request": cpu_micros.json(),
             "busy": busy.json(),
             "p99_micros": p99.json(),
-            "requests_per_second_ratio": { "hyper": hyper.json(), "healthz": own.json() },
-            "cpu_ratio": { "hyper": hyper_cpu.json(), "healthz": own_cpu.json() },
+            "ratio_to_hyper": { "requests_per_second": ratios[0].json(), "cpu": ratios[1].json() },
+            "ratio_to_first_store": { "requests_per_second": ratios[2].json(), "cpu": ratios[3].json() },
         }));
     }
     report::print(&table);
-    let figures = json!({ "tokens": arguments.tokens, "presented": arguments.presented, "cases": figures });
-    report::write(&arguments.results, "load", &figures)
+    let figures = json!({ "presented": presented, "cases": figures });
+    report::write(&measuring.results, &measuring.name("load"), &figures)
 }

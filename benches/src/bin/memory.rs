@@ -1,47 +1,78 @@
-//! How much memory a process needs for each token in its index.
+//! How much memory each token needs: in the index alone, and in the whole server.
 #![allow(clippy::print_stdout, reason = "prints its result")]
 
-use std::fs;
 use std::path::PathBuf;
 
 use clap::Parser;
 use serde_json::json;
-use tokenhouse_benches::{Failure, NOW, codec, index_of_owners, mint, put_token, report};
+use tokenhouse_benches::fill::Filled;
+use tokenhouse_benches::server::resident_bytes;
+use tokenhouse_benches::tokenhouse::{Options, Tokenhouse};
+use tokenhouse_benches::{Failure, NOW, TOKENS_PER_OWNER, codec, index_of_owners, mint, put_token, report};
 
-/// How much memory a process needs for each token in its index
+/// The allocator of the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How much memory each token needs
 #[derive(Parser)]
 struct Arguments {
-    /// How many tokens
+    /// How many tokens; in the store, ten for each owner
+    #[arg(long, default_value_t = 1_000_000)]
     tokens: usize,
-    /// How many owners share them
-    #[arg(default_value_t = 1_000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    /// How many owners share them in the index alone
+    #[arg(long, default_value_t = 1_000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     owners: usize,
     /// Folder for the figures as JSON
     #[arg(long, default_value = "bench-results")]
     results: PathBuf,
 }
 
-fn main() -> Result<(), Failure> {
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
     let Arguments { tokens, owners, results } = Arguments::parse();
-    let codec = codec()?;
+    let index = index_alone(tokens, owners)?;
+    let store_owners = tokens.div_ceil(TOKENS_PER_OWNER);
+    let full = server(&Filled::shared(&results, tokens).await?.0)?;
+    let without_tokens = server(&Filled::new(tempfile::tempdir()?.path(), 0, store_owners).await?)?;
+    let empty = server(&Filled::new(tempfile::tempdir()?.path(), 0, 1).await?)?;
+    let each = |bytes: usize, less: usize| bytes.saturating_sub(less) / tokens.max(1);
+    let figures = [
+        ("index alone", index / tokens.max(1)),
+        ("server, less one with the same owners", each(full, without_tokens)),
+        ("server, less an empty one", each(full, empty)),
+    ];
+    println!("{tokens} tokens; of {owners} owners in the index alone, of {store_owners} in the server");
+    let head = ["", "bytes for each token"].map(String::from);
+    let rows = figures.map(|(what, bytes)| [what.to_owned(), bytes.to_string()]);
+    report::print(&[vec![head], rows.to_vec()].concat());
+    let figures = json!({
+        "tokens": tokens,
+        "index_alone": { "owners": owners, "bytes_per_token": figures[0].1 },
+        "server": {
+            "owners": store_owners,
+            "bytes_per_token_less_same_owners": figures[1].1,
+            "bytes_per_token_less_empty": figures[2].1,
+            "resident_bytes_empty": empty,
+            "resident_bytes_full": full,
+        },
+    });
+    report::write(&results, &format!("memory-{tokens}"), &figures)
+}
 
-    let empty = resident_bytes()?;
+/// Bytes that an index of tokens and owners takes.
+fn index_alone(tokens: usize, owners: usize) -> Result<usize, Failure> {
+    let codec = codec()?;
+    let before = resident_bytes("self")?;
     let index = index_of_owners(owners, tokens);
     for number in 0..tokens {
         put_token(&index, &mint(&codec, number, NOW).1, number, owners);
     }
-    let full = resident_bytes()?;
-
-    let each = full.saturating_sub(empty) / index.len().max(1);
-    println!("{} tokens of {owners} owners: {each} bytes for each token", index.len());
-    let figures = json!({ "tokens": index.len(), "owners": owners, "bytes_per_token": each });
-    report::write(&results, &format!("memory-{tokens}"), &figures)
+    let bytes = resident_bytes("self")?.saturating_sub(before);
+    if index.len() == tokens { Ok(bytes) } else { Err("tokens are missing in the index".into()) }
 }
 
-/// Resident memory of this process, from `VmRSS` in proc(5), which is in kibibytes.
-fn resident_bytes() -> Result<usize, Failure> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc")?;
-    let kibibytes = line.trim().strip_suffix(" kB").ok_or("VmRSS is not in kB")?;
-    Ok(kibibytes.parse::<usize>()? * 1024)
+/// Bytes of a server that has just become ready.
+fn server(filled: &Filled) -> Result<usize, Failure> {
+    Tokenhouse::start(filled, Options::default())?.resident_bytes()
 }

@@ -12,7 +12,8 @@ use serde_json::json;
 use tokenhouse_benches::Failure;
 use tokenhouse_benches::fill::Filled;
 use tokenhouse_benches::report::{self, Rounds};
-use tokenhouse_benches::server::{Server, ask, free_address, make_admin};
+use tokenhouse_benches::request::{Answer, Request};
+use tokenhouse_benches::tokenhouse::{Options, Tokenhouse, choose_password, make_admin};
 
 /// How long pages take, and how much is transferred
 #[derive(Parser)]
@@ -63,8 +64,8 @@ async fn main() -> Result<(), Failure> {
     let filled = Filled::new(folder.path(), tokens, users).await?;
     let (invitation, _) = make_admin(&filled)?;
     filled.share_out(i64::try_from(users)? + 1, OWN_TOKENS).await?;
-    let server = Server::tokenhouse(&filled, free_address()?, None)?;
-    let cookie = sign_in(server.address, &invitation)?;
+    let server = Tokenhouse::start(&filled, Options::default())?;
+    let cookie = choose_password(&server, &invitation)?;
     let mut millis: Vec<Vec<f64>> = vec![Vec::new(); PAGES.len()];
     for _ in 0..rounds {
         for (page, millis) in PAGES.iter().zip(&mut millis) {
@@ -84,39 +85,17 @@ async fn main() -> Result<(), Failure> {
     report::write(&results, "pages", &json!({ "tokens": tokens, "users": users, "pages": figures }))
 }
 
-/// Chooses a password, and tells the line with the cookie of the session.
-fn sign_in(address: SocketAddr, invitation: &str) -> Result<String, Failure> {
-    let form = "password=correct-horse-battery";
-    let headers = format!(
-        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
-         Sec-Fetch-Site: same-origin\r\n",
-        form.len()
-    );
-    let answer = ask(address, "POST", invitation, &headers, form)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: "));
-    let cookie = cookie.and_then(|cookie| cookie.split(';').next());
-    let cookie = cookie.ok_or_else(|| format!("no session began:\n{answer}"))?;
-    Ok(format!("Cookie: {cookie}\r\n"))
-}
-
-fn open(address: SocketAddr, path: &str, cookie: &str) -> Result<Vec<u8>, Failure> {
-    let answer = ask(address, "GET", path, &format!("Accept-Encoding: gzip\r\n{cookie}"), "")?;
-    if answer.starts_with(b"HTTP/1.1 200 ") {
-        Ok(answer)
-    } else {
-        Err(format!("{path} was answered:\n{}", String::from_utf8_lossy(&answer)).into())
-    }
+fn open(address: SocketAddr, path: &str, cookie: &str) -> Result<Answer, Failure> {
+    Request::get(path).with("Accept-Encoding", "gzip").with("Cookie", cookie).expect(address, 200)
 }
 
 /// Bytes of a page, and of what it is made of.
 fn first_load(address: SocketAddr, path: &str, cookie: &str) -> Result<usize, Failure> {
-    let page = ask(address, "GET", path, cookie, "")?;
-    let text = String::from_utf8_lossy(&page);
+    let text = Request::get(path).with("Cookie", cookie).expect(address, 200)?.text();
     let parts: BTreeSet<&str> = text.split('"').filter(|part| part.starts_with("/assets/")).collect();
-    let mut bytes = open(address, path, cookie)?.len();
+    let mut bytes = open(address, path, cookie)?.bytes.len();
     for part in parts {
-        bytes += open(address, part, cookie)?.len();
+        bytes += open(address, part, cookie)?.bytes.len();
     }
     Ok(bytes)
 }

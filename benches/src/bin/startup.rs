@@ -7,18 +7,18 @@ use std::time::Instant;
 
 use clap::Parser;
 use serde_json::json;
+use tokenhouse_benches::Failure;
 use tokenhouse_benches::fill::Filled;
 use tokenhouse_benches::report::{self, Rounds};
-use tokenhouse_benches::server::{Server, free_address};
-use tokenhouse_benches::{Failure, TOKENS_PER_OWNER};
+use tokenhouse_benches::tokenhouse::{Options, Tokenhouse};
 
 /// How long `tokenhouse serve` takes until it is ready
 #[derive(Parser)]
 struct Arguments {
-    /// How many tokens are in the store, ten for each owner
-    #[arg(long, default_value_t = 1_000_000)]
-    tokens: usize,
-    /// How often to start
+    /// How many tokens are in the stores, ten for each owner
+    #[arg(long, value_delimiter = ',', default_value = "1000,1000000")]
+    tokens: Vec<usize>,
+    /// How often to start on each store
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Folder for the figures as JSON
@@ -29,22 +29,24 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let Arguments { tokens, rounds, results } = Arguments::parse();
-    let folder = tempfile::tempdir()?;
-    let filling = Instant::now();
-    let filled = Filled::new(folder.path(), tokens, tokens.div_ceil(TOKENS_PER_OWNER)).await?;
-    println!("filled a store with {tokens} tokens in {:.1} s", filling.elapsed().as_secs_f64());
-    // Once without counting, which warms the page cache.
-    let starts = (0..=rounds).map(|_| start(&filled)).collect::<Result<Vec<_>, _>>()?;
-    let seconds = Rounds::new(starts.into_iter().skip(1));
-    println!("{tokens} tokens: ready after {} s", seconds.text(2));
-    let figures = json!({ "tokens": tokens, "seconds_until_ready": seconds.json() });
-    report::write(&results, &format!("startup-{tokens}"), &figures)
+    let mut table = vec![["tokens", "s until ready"].map(String::from)];
+    let mut figures = Vec::new();
+    for tokens in tokens {
+        let (filled, _) = Filled::shared(&results, tokens).await?;
+        // Once without counting, which warms the page cache.
+        let starts = (0..=rounds).map(|_| start(&filled)).collect::<Result<Vec<_>, _>>()?;
+        let seconds = Rounds::new(starts.into_iter().skip(1));
+        table.push([tokens.to_string(), seconds.text(2)]);
+        figures.push(json!({ "tokens": tokens, "seconds_until_ready": seconds.json() }));
+    }
+    report::print(&table);
+    report::write(&results, "startup", &json!({ "starts": figures }))
 }
 
 fn start(filled: &Filled) -> Result<f64, Failure> {
     let started = Instant::now();
-    let server = Server::tokenhouse(filled, free_address()?, None)?;
+    let tokenhouse = Tokenhouse::start(filled, Options::default())?;
     let seconds = started.elapsed().as_secs_f64();
-    drop(server);
+    drop(tokenhouse);
     Ok(seconds)
 }

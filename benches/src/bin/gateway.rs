@@ -1,0 +1,102 @@
+//! What the gateway costs: an API reached directly, through the gateway, and through nginx that asks our
+//! forward-auth about each request. The same requests, tokens and rules.
+#![allow(clippy::print_stdout, reason = "prints its result")]
+
+use clap::Parser;
+use serde_json::json;
+use tokenhouse_benches::fill::Filled;
+use tokenhouse_benches::nginx;
+use tokenhouse_benches::report;
+use tokenhouse_benches::request::Request;
+use tokenhouse_benches::rounds::{Measuring, all, ratio};
+use tokenhouse_benches::server::Server;
+use tokenhouse_benches::tokenhouse::{Options, Tokenhouse};
+use tokenhouse_benches::wrk::{Run, Wrk};
+use tokenhouse_benches::{Failure, TOKENS_PER_OWNER};
+
+/// What the gateway costs
+#[derive(Parser)]
+struct Arguments {
+    /// How many tokens are in the store
+    #[arg(long, default_value_t = 10_000)]
+    tokens: usize,
+    /// How many of them are presented in turn
+    #[arg(long, default_value_t = 1_000)]
+    presented: usize,
+    #[command(flatten)]
+    measuring: Measuring,
+}
+
+const WAYS: [&str; 3] = ["directly", "gateway", "nginx, auth_request and proxy_pass"];
+/// Where in [`WAYS`] is what the others are compared with.
+const DIRECT: usize = 0;
+const NGINX: usize = 2;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let Arguments { tokens, presented, measuring } = Arguments::parse();
+    let core = measuring.cores()?.server;
+    let [folder, nginx_folder] = [tempfile::tempdir()?, tempfile::tempdir()?];
+    let filled = Filled::new(folder.path(), tokens, tokens.div_ceil(TOKENS_PER_OWNER)).await?;
+    let api = Server::yardstick("upstream", None, core)?;
+    let options = Options { upstream: Some(api.address), core, ..Options::default() };
+    let tokenhouse = Tokenhouse::start(&filled, options)?;
+    let nginx = nginx::asking(nginx_folder.path(), tokenhouse.address, api.address, core)?;
+    let wrk = Wrk::new(&measuring)?;
+    let requests: Vec<_> = filled
+        .presented(presented)
+        .map(|token| Request::get("/api/orders/4711?page=2").bearer(&token))
+        .collect();
+    refuse_strangers(&[&tokenhouse, &nginx])?;
+    // Whom the requests are sent to comes first. The CPU time of the API counts only when it is alone.
+    let servers: [&[&Server]; 3] = [&[&api], &[&tokenhouse], &[&nginx, &tokenhouse]];
+    let prepared = servers.map(|servers| wrk.prepare(servers[0].address, &requests, 200));
+    let prepared = prepared.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let runs = measuring.take_turns(WAYS.len(), |way| {
+        tokenhouse.await_written_uses()?;
+        wrk.run(&prepared[way], servers[way])
+    })?;
+    tell(&measuring, &runs)
+}
+
+/// Who doesn't ask would be fast.
+fn refuse_strangers(servers: &[&Server]) -> Result<(), Failure> {
+    servers
+        .iter()
+        .try_for_each(|server| Request::get("/api/orders/4711").expect(server.address, 401).map(drop))
+}
+
+fn tell(measuring: &Measuring, runs: &[Vec<Run>]) -> Result<(), Failure> {
+    let head = ["", "requests/s", "/ directly", "/ nginx", "CPU µs/request", "/ nginx", "p99 µs"];
+    let mut table = vec![head.map(String::from)];
+    let mut figures = Vec::new();
+    for (way, rounds) in WAYS.iter().zip(runs) {
+        let (per_second, cpu) = (all(rounds, |run| run.per_second), all(rounds, |run| run.cpu_micros));
+        let p99 = all(rounds, |run| run.p99_micros);
+        let [to_direct, to_nginx] =
+            [DIRECT, NGINX].map(|other| ratio(rounds, &runs[other], |run| run.per_second));
+        let cpu_to_nginx = ratio(rounds, &runs[NGINX], |run| run.cpu_micros);
+        table.push([
+            (*way).to_owned(),
+            per_second.text(0),
+            to_direct.text(2),
+            to_nginx.text(2),
+            cpu.text(1),
+            cpu_to_nginx.text(2),
+            p99.text(0),
+        ]);
+        figures.push(json!({
+            "way": way,
+            "requests_per_second": per_second.json(),
+            "cpu_micros_per_request": cpu.json(),
+            "p99_micros": p99.json(),
+            "ratio_to_direct": { "requests_per_second": to_direct.json() },
+            "ratio_to_nginx": { "requests_per_second": to_nginx.json(), "cpu": cpu_to_nginx.json() },
+        }));
+    }
+    report::print(&table);
+    println!(
+        "CPU time is that of whoever stands between client and API, together; directly, that of the API."
+    );
+    report::write(&measuring.results, &measuring.name("gateway"), &json!({ "ways": figures }))
+}
