@@ -1,5 +1,5 @@
 //! What the hot path reads: every token that exists, by keyed hash, and the present state of its
-//! owner. Readers never wait for a writer.
+//! owner. A check waits for no change; for another use of the same token, as long as it takes to note it.
 //!
 //! The owner's state is kept apart from the tokens, so that deactivating or demoting somebody is
 //! one store, however many tokens they have. Writers come one at a time: the feed, which follows

@@ -28,7 +28,7 @@ pub enum PathRefused {
     ForbiddenCharacter,
 }
 
-/// A path whose segments can be read in one way only. `/a/b` and `/a/b/` are the same.
+/// A path whose segments can be read in one way only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Path<'a> {
     /// Between the first slash and the last; `None` is `/` itself.

@@ -15,20 +15,18 @@ use axum::{BoxError, Router};
 use futures_util::future::{Either, Ready, ready};
 use http::{Method, Request};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 use tower::Service as _;
 
 use crate::api::status;
 use crate::app::App;
+use crate::auth::guard;
 use crate::error::Error;
-use crate::listener::Connection;
+use crate::listener::{self, Connection};
 use crate::observe::{self, Answering, Route};
+use crate::places::Places;
 use crate::router;
 use crate::verify::{forward_auth, gateway, oauth};
-
-/// How many requests are managed at a time; more are told to come again.
-const PLACES: usize = 4096;
 
 type Now = Ready<Result<Response, Infallible>>;
 
@@ -41,18 +39,20 @@ where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let router = router::router(Arc::clone(&app));
-    let places = Arc::new(Semaphore::new(PLACES));
+    let places = Places::default();
     move |request, connection| {
         if request.uri().path() == forward_auth::PATH {
             return Either::Left(ready(Ok(forward_auth::forward_auth(&app, request, connection))));
         }
         let app = Arc::clone(&app);
-        let mut request = request.map(Body::new);
-        // Where handlers find it.
-        request.extensions_mut().insert(connection);
+        let request = listener::with_connection(request.map(Body::new), connection);
         Either::Right(match (request.method(), request.uri().path()) {
             (&Method::POST, oauth::INTROSPECT) => {
                 check(app, Route::Known(oauth::INTROSPECT), request, oauth::introspect)
+            }
+            // Without it upstreams trust no request that is forwarded.
+            (&Method::GET, oauth::KEY_SET) => {
+                check(app, Route::Known(oauth::KEY_SET), request, oauth::key_set)
             }
             // Whoever asks these two ends a server that doesn't answer in time.
             (&Method::GET, status::LIVES) => {
@@ -71,11 +71,12 @@ where
 fn manage(
     app: Arc<App>,
     router: &Router,
-    places: &Arc<Semaphore>,
+    places: &Places,
     management: &Handle,
     request: Request<Body>,
 ) -> Answering {
-    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+    let client = guard::client(request.extensions().get(), request.headers(), &app);
+    let Some(place) = places.take(client) else {
         return observe::around(app, Route::Unknown, request, |_| async {
             Error::Overloaded.into_response()
         });

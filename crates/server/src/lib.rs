@@ -22,6 +22,7 @@ pub mod logging;
 pub mod master_key;
 pub mod metrics;
 pub mod observe;
+pub mod places;
 pub mod proxy;
 pub mod router;
 pub mod run;

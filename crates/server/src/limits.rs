@@ -99,7 +99,7 @@ fn whole_seconds(wait: Duration) -> u64 {
 
 /// What stands for one subscriber: an IPv4 address, or the first 64 bits of an IPv6 address, since
 /// whoever has one of those has all of them.
-fn subscriber(address: IpAddr) -> IpAddr {
+pub fn subscriber(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),

@@ -54,10 +54,13 @@ pub struct Connection {
 pub fn routed(
     router: Router,
 ) -> impl Fn(Request<RequestBody>, Connection) -> RouteFuture<Infallible> + Clone + Send + Sync + 'static {
-    move |mut request, connection| {
-        request.extensions_mut().insert(connection);
-        router.clone().call(request)
-    }
+    move |request, connection| router.clone().call(with_connection(request, connection))
+}
+
+/// A request with its connection where handlers find it.
+pub fn with_connection<B>(mut request: Request<B>, connection: Connection) -> Request<B> {
+    request.extensions_mut().insert(connection);
+    request
 }
 
 /// What a client may take. A request has at most 100 header fields over HTTP/1.1, which is hyper's

@@ -107,10 +107,11 @@ impl Bound {
             background.spawn(listener::serve(metrics, None, router, Limits::default(), shutdown.clone()));
         }
         let answer = front::answer(Arc::clone(&app), Handle::current());
-        let serving = front.spawn(listener::serve(main, tls, answer, Limits::default(), shutdown));
+        let serving = front.spawn(listener::serve(main, tls, answer, Limits::default(), shutdown.clone()));
         if let Err(error) = serving.await {
             tracing::error!(%error, "the listener ended early");
         }
+        shutdown.cancel();
         while let Some(ended) = background.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "background work ended early");

@@ -196,7 +196,8 @@ pub async fn page(
     // Where there are more, those of the page are soon come across in its order.
     let ids: Vec<i64> = found.iter().map(|(id, ..)| id.0).collect();
     let all = (found_counts.all() <= COUNTED).then_some(&*ids);
-    Ok((Page { items: in_order(c, filter, all, now, (limit, offset)).await?, total }, counts))
+    let window = (limit.min(total - offset), offset);
+    Ok((Page { items: in_order(c, filter, all, now, window).await?, total }, counts))
 }
 
 /// Some of the tokens of a filter or, where they are known, of these among them, in its order.

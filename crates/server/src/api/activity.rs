@@ -12,6 +12,7 @@ use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::people::UserType;
 use tokenhouse_store::audit::{AuditFilter, Day, StoredRecord};
+use tokio::sync::mpsc;
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::Query;
@@ -297,23 +298,37 @@ pub async fn csv(
 /// Records as a file, read while they are sent.
 pub(crate) fn download(app: Arc<App>, filter: AuditFilter) -> Result<Response, Error> {
     let header_row = table(&[])?;
-    let rows =
-        futures_util::stream::try_unfold((app, filter, i64::MAX, Some(header_row)), |state| async move {
-            let (app, filter, before, pending) = state;
-            if let Some(chunk) = pending {
-                return Ok(Some((chunk, (app, filter, before, None))));
-            }
-            let found = audit::before(&app, &filter, before, BATCH).await?;
-            let Some(oldest) = found.last().map(|stored| stored.record.seq) else {
-                return Ok::<_, Error>(None);
-            };
-            Ok(Some((table(&found)?, (app, filter, oldest, None))))
-        });
+    let (sender, mut receiver) = mpsc::channel(1);
+    // A task here, so that they aren't read where the answer is sent, between checks.
+    tokio::spawn(async move {
+        if let Err(error) = send(&app, &filter, header_row, &sender).await {
+            // Whoever asked may be gone.
+            let _ = sender.send(Err(error)).await;
+        }
+    });
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"activity.csv\""),
     ];
+    let rows = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
     Ok((headers, Body::from_stream(rows)).into_response())
+}
+
+/// Sends a file in pieces, to its end or until nobody takes it any more.
+async fn send(
+    app: &App,
+    filter: &AuditFilter,
+    header_row: Vec<u8>,
+    pieces: &mpsc::Sender<Result<Vec<u8>, Error>>,
+) -> Result<(), Error> {
+    let (mut piece, mut before) = (header_row, i64::MAX);
+    while pieces.send(Ok(piece)).await.is_ok() {
+        let found = audit::before(app, filter, before, BATCH).await?;
+        let Some(oldest) = found.last() else { break };
+        before = oldest.record.seq;
+        piece = table(&found)?;
+    }
+    Ok(())
 }
 
 const COLUMNS: [&str; 16] = [

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use tokenhouse_core::audit::{Action, Actor, Entity, Via};
 use tokenhouse_core::id::{SessionId, TokenId, UserId};
 use tokenhouse_core::index::{Owner, OwnerState};
@@ -211,12 +211,14 @@ pub struct Origin {
 }
 
 pub(super) fn origin(parts: &Parts, app: &App) -> Origin {
-    let connection = parts.extensions.get::<Connection>();
+    let ip = client(parts.extensions.get(), &parts.headers, app);
+    Origin { ip, request_id: parts.extensions.get().cloned() }
+}
+
+/// The client's address.
+pub fn client(connection: Option<&Connection>, headers: &HeaderMap, app: &App) -> IpAddr {
     let peer = connection.map_or(IpAddr::from([0, 0, 0, 0]), |connection| connection.peer.ip());
-    Origin {
-        ip: address::client(peer, &parts.headers, &app.config.server.trusted_proxies),
-        request_id: parts.extensions.get().cloned(),
-    }
+    address::client(peer, headers, &app.config.server.trusted_proxies)
 }
 
 /// Checks the bearer token of a request, at one of the places that do so. Failures beyond what an

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -13,9 +13,16 @@ use crate::service::passwords;
 
 /// Answers until it is asked to stop.
 pub(super) async fn run(context: Context) -> Result<ExitCode, Failure> {
-    let Context { config, master_key, clock, random } = context;
     let front = Runtime::new()?;
     step_back();
+    let outcome = serve(context, front.handle()).await;
+    // What still runs there are upgraded connections, which have no end of their own.
+    front.shutdown_background();
+    outcome
+}
+
+async fn serve(context: Context, front: &Handle) -> Result<ExitCode, Failure> {
+    let Context { config, master_key, clock, random } = context;
     let app = App::open(config, master_key, clock, random).await?;
     let _claim = app.claim().await?;
     let shutdown = stop_on_signal()?;
@@ -29,8 +36,6 @@ pub(super) async fn run(context: Context) -> Result<ExitCode, Failure> {
     let metrics = bound.metrics_address().map(tracing::field::display);
     tracing::info!(%address, metrics, public_url, tokens = app.feed.index().len(), "listening");
     bound.serve(shutdown).await;
-    // What still runs there are upgraded connections, which have no end of their own.
-    front.shutdown_background();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

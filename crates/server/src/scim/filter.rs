@@ -146,7 +146,7 @@ pub(super) fn members(inside: &Inside) -> Result<Option<Vec<UserId>>, Error> {
         Inside::Is(part, Comparison::Equal, text, _) if part == "value" => {
             Ok(Some(number(text).map(UserId).into_iter().collect()))
         }
-        _ => invalid("members are found by `value` with eq and pr only"),
+        _ => invalid("members are found by `value` with eq, and in filters of lists with pr"),
     }
 }
 

@@ -91,6 +91,9 @@ pub struct ActiveToken {
     scope: &'static str,
 }
 
+/// Where the public key is.
+pub const KEY_SET: &str = "/.well-known/jwks.json";
+
 /// Where introspection is.
 pub const INTROSPECT: &str = "/oauth/introspect";
 

@@ -9,6 +9,7 @@ use axum::extract::Request;
 use http::{HeaderMap, StatusCode};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
+use tokenhouse::verify::gateway::is_for_upstream;
 use tokenhouse_core::people::Role;
 use tokenhouse_testkit::server::{Account, Bearer, Builder, PUBLIC_URL, START, TestServer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -258,6 +259,16 @@ async fn a_path_that_can_be_read_in_two_ways_never_reaches_the_upstream() {
     let absolute = raw(&server, "GET", "http://other.example.com/a/../b", Some(&admin.token)).await;
     assert_eq!(absolute, 400);
     assert_eq!(upstream.count(), 0);
+}
+
+#[test]
+fn no_route_of_ours_goes_upstream() {
+    let described = tokenhouse::router::openapi().paths.paths.into_keys();
+    let others = ["/", "/login", "/logout", "/setup/x", "/invite/x", "/settings/tokens", "/assets/x"];
+    let more = ["/api/docs/", "/api/openapi.json", "/api/cli/authorize", "/scim/v2/Users", "/api/scim/v2/Me"];
+    for path in described.chain([others.as_slice(), &more].concat().into_iter().map(String::from)) {
+        assert!(!is_for_upstream(&path.replace(['{', '}'], "")), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -4,12 +4,10 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use tokenhouse::front;
 use tokenhouse::listener::Connection;
+use tokenhouse::places;
 use tokenhouse_core::people::Role;
 use tokenhouse_testkit::server::{Bearer, TestServer};
 use tokio::runtime::Handle;
-
-/// As many as have a place at a time.
-const PLACES: usize = 4096;
 
 fn asks(path: &str, token: &Bearer) -> Request<Body> {
     let request = Request::get(path).header("authorization", format!("Bearer {}", token.expose()));
@@ -25,12 +23,14 @@ async fn excess_is_told_to_come_again_and_checks_go_on() {
     let connection = Connection { peer: "127.0.0.1:4711".parse().unwrap(), secure: false };
     let ask = |path: &str| answer(asks(path, &ada), connection);
 
-    let mut managed: Vec<_> = (0..PLACES).map(|_| ask("/api/users/me")).collect();
+    let mut managed: Vec<_> = (0..places::EACH).map(|_| ask("/api/users/me")).collect();
     let refused = ask("/api/users/me").await.unwrap();
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.headers()["retry-after"], "1");
     assert_eq!(refused.headers()["content-type"], "application/problem+json");
     assert!(refused.headers().contains_key("x-request-id"));
+    let other = Connection { peer: "192.0.2.1:4711".parse().unwrap(), secure: false };
+    assert_eq!(answer(asks("/api/users/me", &ada), other).await.unwrap().status(), StatusCode::OK);
     for check in ["/forward-auth", "/healthz", "/readyz"] {
         assert_eq!(ask(check).await.unwrap().status(), StatusCode::OK, "{check}");
     }
