@@ -80,6 +80,8 @@ impl Plot {
             .configure_mesh()
             .x_desc("tokens")
             .y_desc(self.unit)
+            // More would stand on each other between two powers of ten.
+            .x_labels(5)
             .x_label_formatter(&|tokens| count(*tokens))
             .y_label_formatter(&|cost| number(*cost))
             .label_style((FONT, 14))

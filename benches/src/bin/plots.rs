@@ -40,7 +40,7 @@ fn main() -> Result<(), Failure> {
             file: "http.svg",
         },
         Plot {
-            title: "Memory of the server, less an empty one",
+            title: "Memory for each token",
             unit: "bytes for each token",
             lines: memory(&results)?,
             file: "memory.svg",
@@ -109,8 +109,8 @@ fn over_http(load: &Value) -> Vec<Line> {
 }
 
 fn memory(results: &Path) -> Result<Vec<Line>, Failure> {
-    let mut server = Line::new("server, ten tokens for each owner");
-    let mut tokens_alone = Line::new("server, tokens alone, without their owners");
+    let mut server = Line::new("server with ten tokens for each owner, less an empty one");
+    let mut tokens_alone = Line::new("the same, less one with the owners alone");
     let mut index = Line::new("index alone, 1,000 owners");
     for entry in fs::read_dir(results)? {
         let file = entry?.path();
