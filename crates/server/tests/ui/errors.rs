@@ -4,7 +4,6 @@ use http::Method;
 use tokenhouse_testkit::server::TestServer;
 
 use super::pages::browser;
-use super::showcase;
 
 #[tokio::test]
 async fn an_error_is_a_page_with_the_number_of_the_request() {
@@ -65,8 +64,7 @@ async fn the_gateway_answers_browsers_as_ever() {
         .configured(|config| config.gateway.upstream = Some("http://127.0.0.1:9".parse().unwrap()))
         .start()
         .await;
-    let address = showcase::serve(&server).await;
-    let browser = tokenhouse_testkit::client::Client::new(address).with("accept", "text/html");
+    let browser = server.client().with("accept", "text/html");
     browser.get("/nothing").await.problem(401);
     let html = browser.get("/settings/nothing").await.expect(404).text();
     assert!(html.contains("<h1>There is nothing here</h1>"), "{html}");
