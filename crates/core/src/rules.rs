@@ -33,6 +33,8 @@ pub enum PathRefused {
 pub struct Path<'a> {
     /// Between the first slash and the last; `None` is `/` itself.
     inside: Option<&'a str>,
+    /// Each segment stands for itself, as those of most paths do, and need not be decoded.
+    plain: bool,
 }
 
 impl<'a> Path<'a> {
@@ -41,26 +43,34 @@ impl<'a> Path<'a> {
         let rest = raw.strip_prefix('/').ok_or(PathRefused::NotAbsolute)?;
         let inside = rest.strip_suffix('/').unwrap_or(rest);
         if inside.is_empty() {
-            return if raw.len() <= 1 { Ok(Self { inside: None }) } else { Err(PathRefused::EmptySegment) };
+            return if raw.len() <= 1 {
+                Ok(Self { inside: None, plain: true })
+            } else {
+                Err(PathRefused::EmptySegment)
+            };
         }
-        if !is_plain(inside) {
+        let plain = is_plain(inside);
+        if !plain {
             inside.split('/').try_for_each(|segment| decode_segment(segment).map(drop))?;
         }
-        Ok(Self { inside: Some(inside) })
+        Ok(Self { inside: Some(inside), plain })
     }
 
     /// The segments, each decoded once.
     pub fn segments(&self) -> impl Iterator<Item = Cow<'a, str>> + Clone + use<'a> {
-        // They were decoded before, so none of them fails.
-        self.inside.into_iter().flat_map(|inside| inside.split('/').flat_map(decode_segment))
+        let plain = self.plain;
+        let segments = self.inside.into_iter().flat_map(|inside| inside.split('/'));
+        // Those that are decoded here were decoded before, so none of them fails.
+        let decoded = move |segment| if plain { Ok(Cow::Borrowed(segment)) } else { decode_segment(segment) };
+        segments.filter_map(move |segment| decoded(segment).ok())
     }
 
     fn has_parameters(&self) -> bool {
-        !self.inside.is_none_or(is_plain) && self.segments().any(|segment| segment.contains(';'))
+        !self.plain && self.segments().any(|segment| segment.contains(';'))
     }
 }
 
-/// Whether each segment stands for itself, as those of most paths do. Saves to look at them one by one.
+/// Whether each segment stands for itself.
 fn is_plain(inside: &str) -> bool {
     let mut before = b'/';
     let each_is = inside.bytes().all(|byte| {

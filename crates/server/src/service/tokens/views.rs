@@ -64,21 +64,29 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
     }
     let manages_service = call.caller.has(Permission::ManageServiceTokens);
     let (limit, offset) = window;
-    let mut reader = app.store.read().await?;
-    let (mut page, counts) = token_lists::page(&mut reader, filter, app.clock.now(), limit, offset).await?;
-    let ids: Vec<TokenId> =
-        page.items.iter().flat_map(|token| [token.rotates, token.rotated_by]).flatten().collect();
-    let mut related = tokens::find_many(&mut reader, &ids).await?;
-    // What was counted for the list itself isn't counted again.
     let is_searched = filter.part.as_deref().is_some_and(|part| !part.is_empty());
-    let mut total = async |whose| {
-        if !is_searched && filter.whose == whose {
-            return Ok(counts.all());
-        }
-        token_lists::count(&mut reader, whose).await
+    let listed = async {
+        let mut reader = app.store.read().await?;
+        let (page, counts) = token_lists::page(&mut reader, filter, app.clock.now(), limit, offset).await?;
+        let ids: Vec<TokenId> =
+            page.items.iter().flat_map(|token| [token.rotates, token.rotated_by]).flatten().collect();
+        let related = tokens::find_many(&mut reader, &ids).await?;
+        Ok::<_, Error>((page, counts, related))
     };
-    let personal = total(Whose::Personal(call.caller.id)).await?;
-    let service = if manages_service { Some(total(Whose::AllService).await?) } else { None };
+    // What is counted for the list itself isn't counted again; what else is, meanwhile.
+    let total = async |whose| {
+        if !is_searched && filter.whose == whose {
+            return Ok(None);
+        }
+        Ok::<_, Error>(Some(token_lists::count(&mut *app.store.read().await?, whose).await?))
+    };
+    let totals = async {
+        let personal = total(Whose::Personal(call.caller.id)).await?;
+        Ok::<_, Error>((personal, if manages_service { total(Whose::AllService).await? } else { None }))
+    };
+    let ((mut page, counts, mut related), (personal, service)) = tokio::try_join!(listed, totals)?;
+    let personal = personal.unwrap_or_else(|| counts.all());
+    let service = manages_service.then(|| service.unwrap_or_else(|| counts.all()));
     for token in page.items.iter_mut().chain(&mut related) {
         with_latest_use(app, token);
     }
