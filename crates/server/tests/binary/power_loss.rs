@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use reqwest::Method;
 use serde_json::json;
 use tokenhouse_testkit::process::{Installation, Server};
 
@@ -107,6 +108,8 @@ async fn after_a_failed_sync_nothing_is_acknowledged_until_another_start() {
     client.get("/readyz").await.expect(503);
     client.get("/healthz").await.expect(200);
     client.with_token(&secret).check("GET", "/").await.expect(200);
+    let asked = client.request(Method::POST, "/oauth/introspect").form(&[("token", &secret)]);
+    assert_eq!(Client::send(asked).await.unwrap().expect(200).json()["active"], true);
     assert!(server.log().contains("see to the disk and start tokenhouse again"));
     server.kill();
 
