@@ -87,6 +87,36 @@ impl Action {
     pub fn entity(self) -> &'static str {
         self.as_str().split('.').next().unwrap_or_default()
     }
+
+    /// Whether it may take access away from a token, so that it must be in effect on every node before
+    /// anybody is told that it is done. What isn't known for certain never to, may.
+    pub const fn may_narrow(self) -> bool {
+        match self {
+            Self::TokenRevoked
+            | Self::TokenDeleted
+            | Self::UserUpdated
+            | Self::UserDeactivated
+            | Self::UserRemoved
+            | Self::TeamUpdated
+            | Self::TeamDeleted => true,
+            Self::TokenGenerated
+            | Self::TokenRestored
+            | Self::TokenRotated
+            | Self::UserCreated
+            | Self::UserReactivated
+            | Self::TeamCreated
+            // Sessions and passwords are asked of the store each time.
+            | Self::UserInvited
+            | Self::UserPasswordSet
+            | Self::UserPasswordChanged
+            | Self::UserSignedIn
+            | Self::UserSignInFailed
+            | Self::UserSignedOut
+            | Self::UserSignedOutEverywhere
+            | Self::SetupOffered
+            | Self::SetupCompleted => false,
+        }
+    }
 }
 
 impl fmt::Display for Action {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -148,6 +149,41 @@ impl Clock {
         if let Source::Turned(hand) = &self.0 {
             hand.store(at.micros(), Ordering::SeqCst);
         }
+    }
+}
+
+/// How long this machine has been running, with the time that it was suspended (`CLOCK_BOOTTIME`). Goes on
+/// while a process is stopped, and nobody can set it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Uptime(u64);
+
+impl Uptime {
+    /// As of now.
+    pub fn now() -> Self {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let part = |part: i64| u64::try_from(part).unwrap_or_default();
+        Self(part(time.tv_sec).saturating_mul(1_000_000_000).saturating_add(part(time.tv_nsec)))
+    }
+
+    /// The one that is this many nanoseconds after the machine was started.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the machine was started.
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// This much later.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// How much later it is than `earlier`; nothing if it is earlier.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 

@@ -1,8 +1,9 @@
 //! What every request shares.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use tokenhouse_core::clock::Clock;
+use tokenhouse_core::clock::{Clock, Uptime};
 use tokenhouse_core::codec::Codec;
 use tokenhouse_core::id::{SessionId, TokenId, UserId};
 use tokenhouse_core::index::Use;
@@ -10,14 +11,16 @@ use tokenhouse_core::keys::MasterKey;
 use tokenhouse_core::people::Role;
 use tokenhouse_core::random::{NoRandomness, Random};
 use tokenhouse_core::rules::Rules;
-use tokenhouse_core::verdict::{self, Accepted, Reason, Refused, Scope};
-use tokenhouse_store::{Claim, Store, Writer, sessions, tokens, users};
+use tokenhouse_core::verdict::{self, Accepted, Reason, Scope};
+use tokenhouse_store::{Store, Writer, sessions, tokens, users};
 
 use crate::auth::guard::{Call, Credential};
 use crate::auth::password::Passwords;
 use crate::config::Config;
 use crate::error::Error;
 use crate::feed::Feed;
+use crate::fleet::fence::Receipt;
+use crate::fleet::{Fleet, FleetError};
 use crate::limits::Limits;
 use crate::metrics::{Checkpoint, Metrics};
 use crate::proxy::Proxy;
@@ -42,6 +45,10 @@ pub struct App {
     pub store: Store,
     /// Fills the index and follows the log.
     pub feed: Arc<Feed>,
+    /// This server's part in a fleet, where the store can have one.
+    pub fleet: Option<Fleet>,
+    /// What this server is called.
+    pub node: String,
     /// Attempts per address.
     pub limits: Limits,
     /// What became of the last verification of the audit trail.
@@ -64,6 +71,9 @@ pub enum StartError {
     /// The store can't be opened or read.
     #[error(transparent)]
     Store(#[from] tokenhouse_store::Error),
+    /// It can't be part of the fleet.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// There is no master key.
     #[error(transparent)]
     MasterKey(#[from] crate::master_key::MasterKeyError),
@@ -95,6 +105,9 @@ impl App {
             })
         });
         let metrics = Metrics::default();
+        let node = config.node_name();
+        let skew = config.fleet.max_clock_skew;
+        let fleet = store.has_fleet().then(|| Fleet::new(store.clone(), node.clone(), skew, &random));
         Ok(Arc::new(Self {
             codec: Codec::new(&master, &config.server.public_url),
             assertion: Assertion::new(&master, &config),
@@ -104,6 +117,8 @@ impl App {
             rules: config.gateway.rules(),
             proxy: proxy.transpose()?,
             metrics,
+            fleet: fleet.transpose()?,
+            node,
             request_ids: random.fork()?,
             config,
             clock,
@@ -114,20 +129,30 @@ impl App {
         }))
     }
 
-    /// Makes this the only server of the store, and catches up with whoever was it before: what they
-    /// answered since the index was loaded must be in effect here before the first check.
-    pub async fn claim(&self) -> Result<Claim, StartError> {
-        let claim = self.store.claim().await?;
-        self.feed.follow_all().await?;
-        Ok(claim)
+    /// Becomes part of the fleet, if the store can have one. No check is answered before.
+    pub async fn join(&self) -> Result<(), StartError> {
+        if let Some(fleet) = &self.fleet {
+            fleet.join(&self.feed, &self.clock).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether what this node knows can be relied on for checks at this moment.
+    pub fn is_fresh(&self) -> bool {
+        self.fleet.as_ref().is_none_or(|fleet| fleet.lease().holds())
     }
 
     /// Checks a bearer token by the one rule, counts it, and notes the use if it is good.
-    pub fn check(&self, at: Checkpoint, bearer: &[u8], ip: std::net::IpAddr) -> Result<Accepted, Refused> {
+    pub fn check(&self, at: Checkpoint, bearer: &[u8], ip: IpAddr) -> Result<Accepted, Denied> {
+        // Before the index is looked at: what was in effect everywhere by now, it shows.
+        if !self.is_fresh() {
+            self.metrics.stale_check();
+            return Err(Denied::Stale);
+        }
         let used = Use { at: self.clock.now(), ip };
         let checked = verdict::check(&self.codec, self.feed.index(), bearer, at.scope(), used);
         self.metrics.check(at, checked.as_ref().err().map(|refused| refused.reason));
-        checked
+        checked.map_err(|refused| Denied::Refused(refused.reason))
     }
 
     /// Begins a change; it waits for its turn. The caller's right is looked at again inside the
@@ -157,19 +182,49 @@ impl App {
     }
 
     /// Commits a change and returns when the index shows it, so that no check that starts after the
-    /// answer can go by the old state, and when it is on disk.
+    /// answer can go by the old state, and when it is on disk. On other nodes it is in effect after
+    /// [`Self::settle`]. Gives the number of the newest record.
     ///
     /// Runs on when the caller goes away: a change that is committed but not in the index would let a
     /// revoked token pass.
-    pub async fn commit(&self, writer: Writer) -> Result<(), Error> {
+    pub async fn commit(&self, writer: Writer) -> Result<i64, Error> {
         let (feed, store) = (Arc::clone(&self.feed), self.store.clone());
         let committed = tokio::spawn(async move {
             let head = writer.commit().await?;
             feed.follow(head.seq).await?;
-            store.settle().await
+            store.settle().await?;
+            Ok::<_, tokenhouse_store::Error>(head.seq)
         });
         Ok(committed.await.map_err(Error::internal)??)
     }
+
+    /// Returns when whatever this node has seen is on disk, and when `everywhere` also in effect on every node
+    /// as far as it may have taken access away. Then somebody may be told of it.
+    pub async fn settle(&self, everywhere: bool) -> Result<(), Error> {
+        self.store.settle().await?;
+        let (narrowed, committed) = self.feed.narrowed();
+        if let Some(fleet) = self.fleet.as_ref().filter(|fleet| everywhere && !fleet.is_fenced(narrowed)) {
+            fleet.fence(narrowed, committed, &self.metrics).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the change with this number is in effect on every node and tells how that was found.
+    pub async fn receipt(&self, seq: i64) -> Receipt {
+        let Some(fleet) = &self.fleet else { return Receipt::of_one(seq, &self.node) };
+        let (narrowed, committed) = self.feed.narrowed();
+        let committed = if narrowed == seq { committed } else { Uptime::now() };
+        fleet.fence(seq, committed, &self.metrics).await
+    }
+}
+
+/// Why a bearer token wasn't accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Denied {
+    /// It is not good, or not for this.
+    Refused(Reason),
+    /// This node can't tell: it may not know of what other nodes have answered.
+    Stale,
 }
 
 /// The role that a token gives at this moment.

@@ -33,6 +33,8 @@ pub struct Config {
     pub limits: Limits,
     /// How much a directory may send at once.
     pub scim: Scim,
+    /// This server among others on the same PostgreSQL.
+    pub fleet: Fleet,
     /// What is logged and how.
     pub log: Log,
 }
@@ -158,6 +160,18 @@ pub struct Scim {
     pub max_payload: usize,
 }
 
+/// `[fleet]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fleet {
+    /// What this server is called; host name and port of `server.listen` if absent.
+    #[serde(deserialize_with = "node_name")]
+    pub node: Option<String>,
+    /// How far the clocks of this machine and of the database may be apart.
+    #[serde(deserialize_with = "duration")]
+    pub max_clock_skew: Duration,
+}
+
 /// `[log]`
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -241,9 +255,25 @@ impl Default for Limits {
     }
 }
 
+impl Default for Fleet {
+    fn default() -> Self {
+        Self { node: None, max_clock_skew: Duration::from_secs(10) }
+    }
+}
+
 impl Default for Scim {
     fn default() -> Self {
         Self { max_operations: 1_000, max_payload: 1024 * 1024 }
+    }
+}
+
+impl Config {
+    /// What this server is called.
+    pub fn node_name(&self) -> String {
+        self.fleet.node.clone().unwrap_or_else(|| {
+            let system = rustix::system::uname();
+            format!("{}:{}", system.nodename().to_string_lossy(), self.server.listen.port())
+        })
     }
 }
 
@@ -313,6 +343,14 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
         .and_then(|duration| Duration::try_from(duration).ok())
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| invalid(&text, "must be a duration above zero such as \"60s\" or \"2m\""))
+}
+
+fn node_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let is_name = (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+    is_name
+        .then_some(Some(name.clone()))
+        .ok_or_else(|| invalid(&name, "must be 1 to 64 letters, digits and signs, without spaces"))
 }
 
 fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pattern, D::Error> {

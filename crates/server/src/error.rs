@@ -76,6 +76,11 @@ pub enum Error {
     /// More is asked for than can be answered in time.
     #[error("there is too much to do at this moment; try again")]
     Overloaded,
+    /// This node of a fleet can't tell whether a token is good: it hasn't heard of the others in time.
+    #[error(
+        "this server has lost touch with its database and can't vouch for any token; try again, or ask another one"
+    )]
+    Stale,
     /// The store can't be used at this moment.
     #[error("the store cannot be used at this moment; nothing that was acknowledged is lost, try again")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -184,7 +189,7 @@ impl Error {
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::UpstreamTooSlow => StatusCode::GATEWAY_TIMEOUT,
-            Self::Overloaded | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::Stale | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -209,7 +214,7 @@ impl Error {
             Self::TooMany { retry_after } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
             }
-            Self::Overloaded | Self::Unavailable(_) => {
+            Self::Overloaded | Self::Stale | Self::Unavailable(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

@@ -3,29 +3,53 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokenhouse_core::audit::{Action, Head};
+use tokenhouse_core::clock::Uptime;
 use tokenhouse_core::id::{TeamId, TokenId, UserId};
 use tokenhouse_core::index::Index;
 use tokenhouse_store::changes::{self, Change};
 use tokenhouse_store::tokens::Entry;
 use tokenhouse_store::{Error, Reader, Store, audit, teams, tokens, users};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 /// How many rows are read at once.
 const PAGE: i64 = 10_000;
+
+/// How long it may take to read a page of changes, so that a connection whose other end is silent is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Keeps an index equal to a store.
 #[derive(Debug)]
 pub struct Feed {
     store: Store,
     index: Arc<Index>,
-    /// Number of the newest change that the index shows. The lock makes followers take turns.
-    applied: Mutex<i64>,
-    /// The same number, to be read without waiting.
+    /// The newest change that the index shows. The lock makes followers take turns.
+    applied: Mutex<Head>,
+    /// Its number, to be read without waiting.
     shown: AtomicI64,
+    narrowed: Narrowing,
     following: AtomicBool,
+}
+
+/// The newest change that the index shows and that may have taken access away.
+#[derive(Debug, Default)]
+struct Narrowing {
+    seq: AtomicI64,
+    /// When it was found, in nanoseconds since the machine was started. Written first, so that nobody takes
+    /// an earlier moment for it.
+    found: AtomicU64,
+}
+
+impl Narrowing {
+    fn note(&self, seq: i64) {
+        self.found.store(Uptime::now().nanos(), Ordering::Release);
+        self.seq.store(seq, Ordering::Release);
+    }
 }
 
 impl Feed {
@@ -56,8 +80,14 @@ impl Feed {
         Ok(Self {
             store,
             index,
-            applied: Mutex::new(head.seq),
+            applied: Mutex::new(head),
             shown: AtomicI64::new(head.seq),
+            narrowed: {
+                // Whatever is there may be from a server that did not live to see it in effect everywhere.
+                let narrowed = Narrowing::default();
+                narrowed.note(head.seq);
+                narrowed
+            },
             following: AtomicBool::new(true),
         })
     }
@@ -72,16 +102,30 @@ impl Feed {
         self.shown.load(Ordering::Acquire)
     }
 
+    /// The newest change that the index shows.
+    pub async fn applied_head(&self) -> Head {
+        *self.applied.lock().await
+    }
+
+    /// Number of the newest change that the index shows and that may have taken access away, and a moment
+    /// when it was committed already.
+    pub fn narrowed(&self) -> (i64, Uptime) {
+        // The number first: whatever is stored as the moment by then is this one's or a later one's.
+        let seq = self.narrowed.seq.load(Ordering::Acquire);
+        (seq, Uptime::from_nanos(self.narrowed.found.load(Ordering::Acquire)))
+    }
+
     /// Returns when the index shows everything up to `seq`.
     pub async fn follow(&self, seq: i64) -> Result<(), Error> {
         let mut applied = self.applied.lock().await;
-        while *applied < seq {
-            let caught_up = self.catch_up(*applied).await?;
+        while applied.seq < seq {
+            let caught_up =
+                timeout(PATIENCE, self.catch_up(*applied)).await.map_err(|_| Error::too_slow())??;
             if caught_up == *applied {
                 return Err(Error::Corrupt(format!("change {seq} is committed but not in the log")));
             }
             *applied = caught_up;
-            self.shown.store(caught_up, Ordering::Release);
+            self.shown.store(caught_up.seq, Ordering::Release);
         }
         Ok(())
     }
@@ -105,9 +149,9 @@ impl Feed {
 
     /// Applies one page of changes: reads the present state of whatever they touched. State that is
     /// newer than the change does no harm, since its own change follows.
-    async fn catch_up(&self, applied: i64) -> Result<i64, Error> {
+    async fn catch_up(&self, applied: Head) -> Result<Head, Error> {
         let mut reader = self.store.read_log().await?;
-        let page = changes::since(&mut reader, applied, PAGE).await?;
+        let (page, head) = changes::after(&mut reader, applied, PAGE).await?;
         let mut touched = Touched::default();
         for change in &page {
             touched.add(&mut reader, change).await?;
@@ -119,7 +163,12 @@ impl Feed {
         let tokens: Vec<_> = touched.tokens.into_iter().collect();
         let entries = tokens::entries(&mut reader, &tokens).await?;
         fill(&mut reader, &self.index, &entries).await?;
-        Ok(page.last().map_or(applied, |change| change.seq))
+        // What a newer node calls by a name of its own may narrow as well.
+        let narrows = |change: &&Change| change.action.parse().map_or(true, Action::may_narrow);
+        if let Some(change) = page.iter().rfind(narrows) {
+            self.narrowed.note(change.seq);
+        }
+        Ok(head)
     }
 }
 

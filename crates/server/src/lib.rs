@@ -14,6 +14,7 @@ pub mod command;
 pub mod config;
 pub mod error;
 pub mod feed;
+pub mod fleet;
 pub mod front;
 pub mod header_text;
 pub mod limits;

@@ -1,16 +1,20 @@
 //! Counters and gauges in the Prometheus text format.
 
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tokenhouse_core::verdict::{Reason, Scope};
 
 use crate::feed::Feed;
+use crate::fleet::Fleet;
 
 /// Who asked for a check.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -90,6 +94,11 @@ pub struct Metrics {
     pending_uses: Gauge,
     feed_failures: Counter,
     passwords: Counter,
+    stale_checks: Counter,
+    behind: Gauge,
+    lease_left: Gauge<f64, AtomicU64>,
+    fence_waits: Histogram,
+    fences_by_time: Counter,
 }
 
 impl Default for Metrics {
@@ -112,6 +121,11 @@ impl Default for Metrics {
             pending_uses: Gauge::default(),
             feed_failures: Counter::default(),
             passwords: Counter::default(),
+            stale_checks: Counter::default(),
+            behind: Gauge::default(),
+            lease_left: Gauge::default(),
+            fence_waits: Histogram::new(exponential_buckets(0.001, 2.0, 13)),
+            fences_by_time: Counter::default(),
             registry,
         };
         metrics.registered()
@@ -120,15 +134,41 @@ impl Default for Metrics {
 
 impl Metrics {
     fn registered(mut self) -> Self {
-        let Self { registry, answers, tokens, applied, pending_uses, feed_failures, passwords, .. } =
-            &mut self;
-        registry.register("http_answers", "Answers given, by status", answers.clone());
-        registry.register("tokens", "Tokens in the index", tokens.clone());
-        registry.register("applied_change", "Number of the newest change in the index", applied.clone());
-        registry.register("pending_uses", "Last uses not yet written", pending_uses.clone());
-        registry.register("feed_failures", "Failed attempts to follow the log", feed_failures.clone());
-        registry.register("passwords", "Passwords hashed or verified", passwords.clone());
+        let registry = &mut self.registry;
+        registry.register("http_answers", "Answers given, by status", self.answers.clone());
+        registry.register("tokens", "Tokens in the index", self.tokens.clone());
+        registry.register("applied_change", "Number of the newest change in the index", self.applied.clone());
+        registry.register("pending_uses", "Last uses not yet written", self.pending_uses.clone());
+        registry.register("feed_failures", "Failed attempts to follow the log", self.feed_failures.clone());
+        registry.register("stale_checks", "Checks refused for want of a lease", self.stale_checks.clone());
+        registry.register("behind", "Changes that the index doesn't show yet", self.behind.clone());
+        registry.register("lease_seconds", "What is left of the lease", self.lease_left.clone());
+        registry.register(
+            "fence_seconds",
+            "Time until a change was in effect on every node",
+            self.fence_waits.clone(),
+        );
+        registry.register(
+            "fences_by_time",
+            "Changes in effect only because a lease had ended",
+            self.fences_by_time.clone(),
+        );
+        registry.register("passwords", "Passwords hashed or verified", self.passwords.clone());
         self
+    }
+
+    /// Counts a check that was not answered for want of a lease.
+    pub fn stale_check(&self) {
+        self.stale_checks.inc();
+    }
+
+    /// Notes how long it took until a change was in effect on every node, and whether it was so only because
+    /// a lease had ended.
+    pub fn fence(&self, waited: Duration, by_time: bool) {
+        self.fence_waits.observe(waited.as_secs_f64());
+        if by_time {
+            self.fences_by_time.inc();
+        }
     }
 
     /// Counts a check; `None` is accepted.
@@ -156,7 +196,11 @@ impl Metrics {
     }
 
     /// The Prometheus text format, with the gauges as they are now.
-    pub fn text(&self, feed: &Feed) -> String {
+    pub fn text(&self, feed: &Feed, fleet: Option<&Fleet>) -> String {
+        if let Some(fleet) = fleet {
+            self.behind.set(fleet.behind(feed.applied()));
+            self.lease_left.set(fleet.lease().left());
+        }
         self.tokens.set(i64::try_from(feed.index().len()).unwrap_or(i64::MAX));
         self.applied.set(feed.applied());
         self.pending_uses.set(i64::try_from(feed.index().unsaved()).unwrap_or(i64::MAX));

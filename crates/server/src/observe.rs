@@ -25,7 +25,7 @@ use crate::error::{Cause, Error, Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Numbers the request, catches panics, holds the answer back until whatever it may have seen is on disk,
+/// Numbers the request, catches panics, holds the answer back until whatever it may have seen is on disk
 /// writes problem documents, counts and logs the answer.
 #[derive(Clone)]
 pub struct Observed<S> {
@@ -56,12 +56,13 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let route = request.extensions().get().cloned().map_or(Route::Unknown, Route::Matched);
         let (inner, app) = (&mut self.inner, Arc::clone(&self.app));
+        let may_change = !request.method().is_safe();
         around(Arc::clone(&self.app), route, request, |request| {
             let answer = inner.call(request);
             async move {
                 let Ok(response) = answer.await;
-                let settled = app.store.settle().await;
-                settled.map_or_else(|error| Error::from(error).into_response(), |()| response)
+                let settled = app.settle(may_change).await;
+                settled.map_or_else(IntoResponse::into_response, |()| response)
             }
         })
     }

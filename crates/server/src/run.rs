@@ -21,6 +21,9 @@ use crate::usage;
 /// How often last uses are written.
 const FLUSH_EVERY: Duration = Duration::from_secs(15);
 
+/// How often last uses are written in a fleet, where other nodes show them too and nothing waits for that.
+const FLEET_FLUSH_EVERY: Duration = Duration::from_secs(1);
+
 /// How often the log is read for changes that were committed without being followed.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
@@ -92,8 +95,14 @@ impl Bound {
     pub async fn serve(self, shutdown: CancellationToken) {
         let Self { app, front, main, metrics, tls } = self;
         let mut background = JoinSet::new();
-        every(&mut background, &shutdown, FLUSH_EVERY, Arc::clone(&app), flush);
-        every(&mut background, &shutdown, FOLLOW_EVERY, Arc::clone(&app), follow);
+        let served = CancellationToken::new();
+        if app.fleet.is_some() {
+            every(&mut background, &shutdown, FLEET_FLUSH_EVERY, Arc::clone(&app), flush);
+            background.spawn(be_part_of_fleet(Arc::clone(&app), shutdown.clone(), served.clone()));
+        } else {
+            every(&mut background, &shutdown, FLUSH_EVERY, Arc::clone(&app), flush);
+            every(&mut background, &shutdown, FOLLOW_EVERY, Arc::clone(&app), follow);
+        }
         every(&mut background, &shutdown, FORGET_EVERY, Arc::clone(&app), |app| async move {
             app.limits.forget_the_quiet(app.clock.now());
         });
@@ -112,10 +121,14 @@ impl Bound {
             tracing::error!(%error, "the listener ended early");
         }
         shutdown.cancel();
+        served.cancel();
         while let Some(ended) = background.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "background work ended early");
             }
+        }
+        if let Some(fleet) = &app.fleet {
+            fleet.leave().await;
         }
         flush(app).await;
     }
@@ -139,6 +152,16 @@ fn every<W: Future<Output = ()> + Send + 'static>(
             work(Arc::clone(&app)).await;
         }
     });
+}
+
+/// Keeps this node in its fleet until all requests are `served`. If it can't stay, the whole server ends.
+async fn be_part_of_fleet(app: Arc<App>, shutdown: CancellationToken, served: CancellationToken) {
+    let Some(fleet) = &app.fleet else { return };
+    let work = Box::pin(fleet.run(&app.feed, &app.clock, &app.metrics));
+    if let Some(lost) = served.run_until_cancelled(work).await {
+        tracing::error!(error = %lost, "this server has to stop");
+        shutdown.cancel();
+    }
 }
 
 async fn flush(app: Arc<App>) {

@@ -16,9 +16,15 @@ pub async fn flush(index: &Index, store: &Store) -> Result<(), Error> {
     let mut batches = unsaved.chunks(BATCH);
     while let Some(batch) = batches.next() {
         let rows: Vec<_> = batch.iter().map(|unsaved| (unsaved.token, unsaved.used)).collect();
-        if let Err(error) = usage::record(store, &rows).await {
-            std::iter::once(batch).chain(batches).for_each(|batch| index.keep_unsaved(batch));
-            return Err(error);
+        match usage::record(store, &rows).await {
+            Ok(left) => {
+                let left = batch.iter().filter(|unsaved| left.contains(&unsaved.token));
+                index.keep_unsaved(&left.copied().collect::<Vec<_>>());
+            }
+            Err(error) => {
+                std::iter::once(batch).chain(batches).for_each(|batch| index.keep_unsaved(batch));
+                return Err(error);
+            }
         }
     }
     Ok(())

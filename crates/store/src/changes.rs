@@ -1,6 +1,9 @@
 //! The feed: what changed, in the order in which it was committed.
 
-use crate::{Connection, Error};
+use sqlx::Row as _;
+use tokenhouse_core::audit::Head;
+
+use crate::{Connection, Error, sql};
 
 /// One change, as far as whoever follows needs it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,22 +20,34 @@ pub struct Change {
     pub changes: String,
 }
 
-/// The next changes after number `seq`, oldest first, at most `limit`.
-pub async fn since(c: &mut Connection, seq: i64, limit: i64) -> Result<Vec<Change>, Error> {
-    let rows: Vec<(i64, String, String, i64, String)> = sqlx::query_as(
-        "SELECT seq, action, entity_kind, entity_id, changes FROM changes WHERE seq > $1 \
+/// The next changes after one that is known, oldest first, at most `limit`.
+///
+/// # Errors
+/// [`Error::HistoryLost`] if the known one is not in the log, or another one has its number.
+pub async fn after(c: &mut Connection, known: Head, limit: i64) -> Result<(Vec<Change>, Head), Error> {
+    let rows = sqlx::query(
+        "SELECT seq, action, entity_kind, entity_id, changes, hash FROM changes WHERE seq >= $1 \
          ORDER BY seq LIMIT $2",
-    )
-    .bind(seq)
-    .bind(limit)
-    .fetch_all(c)
-    .await?;
-    let change = |(seq, action, entity_kind, entity_id, changes)| Change {
-        seq,
-        action,
-        entity_kind,
-        entity_id,
-        changes,
-    };
-    Ok(rows.into_iter().map(change).collect())
+    );
+    let is_one = known != Head::EMPTY;
+    let mut rows = rows.bind(known.seq).bind(limit + i64::from(is_one)).fetch_all(c).await?.into_iter();
+    if is_one {
+        let first = rows.next().ok_or(Error::HistoryLost)?;
+        if (Head { seq: first.try_get("seq")?, hash: sql::hash(&first, "hash")? }) != known {
+            return Err(Error::HistoryLost);
+        }
+    }
+    let mut head = known;
+    let mut changes = Vec::with_capacity(rows.len());
+    for row in rows {
+        head = Head { seq: row.try_get("seq")?, hash: sql::hash(&row, "hash")? };
+        changes.push(Change {
+            seq: head.seq,
+            action: row.try_get("action")?,
+            entity_kind: row.try_get("entity_kind")?,
+            entity_id: row.try_get("entity_id")?,
+            changes: row.try_get("changes")?,
+        });
+    }
+    Ok((changes, head))
 }

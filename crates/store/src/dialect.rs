@@ -26,13 +26,14 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: [MigrationTexts; 6] = [
+const MIGRATIONS: [MigrationTexts; 7] = [
     migration!(1, "first"),
     migration!(2, "sessions"),
     migration!(3, "lists"),
     migration!(4, "token_forms"),
     migration!(5, "directory"),
     migration!(6, "searches"),
+    migration!(7, "fleet"),
 ];
 
 /// Which database it is.
@@ -170,12 +171,12 @@ impl Dialect {
         }
     }
 
-    /// Gives 1 if this session is now the one that serves, 0 if another one is.
-    pub(crate) const fn claim(self) -> Option<&'static str> {
+    /// Ends a selection of tokens `t` that are to be changed, without those that somebody else is changing.
+    pub(crate) const fn unless_locked(self) -> &'static str {
         match self {
-            // Its file is locked.
-            Self::Sqlite => None,
-            Self::Postgres => Some("SELECT pg_try_advisory_lock(8390876171426887)::INT::BIGINT"),
+            // Nobody else is.
+            Self::Sqlite => "",
+            Self::Postgres => " FOR NO KEY UPDATE OF t SKIP LOCKED",
         }
     }
 

@@ -57,6 +57,12 @@ pub enum Error {
     /// What is stored is not what this program wrote.
     #[error("the store holds something that was not written by tokenhouse: {0}")]
     Corrupt(String),
+    /// The log of changes is not the one that was followed before: the database was put back to an older
+    /// state, or a standby took over that had not received everything.
+    #[error(
+        "the store has lost changes that were there before; find out what was lost (docs/operations.md), then start tokenhouse again"
+    )]
+    HistoryLost,
     /// The database refused a statement for another reason.
     #[error("the database refused a statement")]
     Refused(#[source] Cause),
@@ -93,4 +99,11 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// The database hasn't answered in time.
+    pub fn too_slow() -> Self {
+        Self::Unavailable(Cause("no answer in time".into()))
+    }
 }

@@ -14,6 +14,7 @@ mod error;
 pub mod invitations;
 mod keys;
 pub mod lineage;
+pub mod nodes;
 pub mod passwords;
 #[cfg(test)]
 mod plans;
@@ -31,7 +32,7 @@ mod writer;
 pub use sqlx::AnyConnection as Connection;
 
 pub use error::{Cause, Error, What};
-pub use store::{Claim, Reader, Store};
+pub use store::{Reader, Store};
 pub use writer::Writer;
 
 /// A part of a longer list.

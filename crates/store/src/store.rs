@@ -13,6 +13,7 @@ use sqlx::{Any, AnyPool, Connection as _, Transaction};
 use tokenhouse_core::audit::{Head, Seal};
 use tokenhouse_core::clock::{Clock, Timestamp};
 use tokenhouse_core::keys::MasterKey;
+use tokio::time::timeout;
 
 use crate::dialect::{Dialect, Location};
 use crate::durability::Durability;
@@ -24,10 +25,13 @@ const READERS: u32 = 8;
 /// How long to wait for a free connection, so also for one's turn to write.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a database may be silent that is asked whether it is still there.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// A store that is open. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    dialect: Dialect,
+    pub(crate) dialect: Dialect,
     /// One connection: whoever has it writes, the others wait in line.
     writers: AnyPool,
     readers: AnyPool,
@@ -37,12 +41,8 @@ pub struct Store {
     pub(crate) durability: Durability,
     /// Keeps other processes away from a SQLite file.
     lock: Option<Arc<File>>,
-    options: AnyConnectOptions,
+    pub(crate) options: AnyConnectOptions,
 }
-
-/// Keeps other servers away from a PostgreSQL store, see [`Store::claim`].
-#[derive(Debug)]
-pub struct Claim(#[allow(dead_code, reason = "ends with its connection")] Option<Connection>);
 
 /// A connection to read with. Goes back to the store when dropped.
 #[derive(Debug)]
@@ -129,19 +129,6 @@ impl Store {
         Ok(Reader(self.followers.acquire().await?))
     }
 
-    /// Makes this process the only server of a PostgreSQL store until the claim is dropped. Servers
-    /// don't hear of each other's changes yet, so two of them would let revoked tokens pass. A SQLite
-    /// store belongs to one process anyway.
-    ///
-    /// # Errors
-    /// [`Error::Held`] if another server has claimed it.
-    pub async fn claim(&self) -> Result<Claim, Error> {
-        let Some(statement) = self.dialect.claim() else { return Ok(Claim(None)) };
-        let mut connection = Connection::connect_with(&self.options).await?;
-        let claimed: i64 = sqlx::query_scalar(statement).fetch_one(&mut connection).await?;
-        if claimed == 1 { Ok(Claim(Some(connection))) } else { Err(Error::Held) }
-    }
-
     /// Waits for its turn and begins a write transaction, at the instant that the clock shows then.
     ///
     /// # Errors
@@ -196,6 +183,13 @@ impl Store {
         Ok(transaction)
     }
 
+    /// Begins a transaction that writes when tokens were last used, and no change: it has no number, so on
+    /// PostgreSQL others may write meanwhile.
+    pub(crate) async fn begin_uses(&self) -> Result<Transaction<'static, Any>, Error> {
+        self.durability.check()?;
+        Ok(self.writers.begin_with(self.dialect.begin_write()).await?)
+    }
+
     /// Begins a transaction in which every statement sees the same moment.
     pub(crate) async fn begin_snapshot(&self) -> Result<Transaction<'static, Any>, Error> {
         Ok(self.readers.begin_with(self.dialect.begin_snapshot()).await?)
@@ -232,6 +226,13 @@ async fn pool(
         .before_acquire(|connection, _| {
             let is_clean = !connection.is_in_transaction();
             Box::pin(async move { Ok(is_clean) })
+        })
+        // A connection whose other end has gone silent is closed: it would keep its place for minutes.
+        .after_release(move |connection, _| {
+            Box::pin(async move {
+                Ok(!dialect.is_remote()
+                    || timeout(SILENCE, connection.ping()).await.is_ok_and(|pong| pong.is_ok()))
+            })
         })
         .connect_with(options.clone());
     Ok(pool.await?)

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokenhouse::app::App;
@@ -14,7 +15,7 @@ use tokenhouse::front;
 use tokenhouse::listener::{self, Limits};
 use tokenhouse::run::Bound;
 use tokenhouse::service::{tokens, users};
-use tokenhouse_core::clock::{Clock, Timestamp};
+use tokenhouse_core::clock::{Clock, Timestamp, Uptime};
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::keys::MasterKey;
 use tokenhouse_core::people::{Role, UserType};
@@ -103,6 +104,8 @@ pub struct People {
 pub struct Builder {
     config: Config,
     database: Database,
+    beside: Option<(StoreUrl, Clock)>,
+    in_fleet: bool,
 }
 
 impl Builder {
@@ -120,18 +123,49 @@ impl Builder {
         self
     }
 
+    /// With the lease of a real node, which a busy machine may let run out: only for tests of fleets.
+    #[must_use]
+    pub const fn in_fleet(mut self) -> Self {
+        self.in_fleet = true;
+        self
+    }
+
+    /// On the store of another server, with its clock, and with a name of its own.
+    #[must_use]
+    pub fn beside(mut self, other: &TestServer, name: &str) -> Self {
+        self.config.fleet.node = Some(name.to_owned());
+        self.beside = Some((other.app.config.store.url.clone(), other.clock.clone()));
+        self
+    }
+
     /// Starts it. Returns when it accepts connections.
     ///
     /// # Panics
     /// If it doesn't start.
     pub async fn start(self) -> TestServer {
-        let Self { mut config, database } = self;
+        let Self { mut config, database, beside, in_fleet } = self;
         let folder = folder();
+        if let Some((url, clock)) = beside {
+            config.store.url = url;
+            // Its tokens differ from those of the other.
+            return TestServer::run(config, clock, Random::system(), folder).await;
+        }
         config.store.url = StoreUrl(match database {
             Database::Sqlite => format!("sqlite://{}/tokenhouse.db", folder.path().display()),
             Database::Postgres => postgres::database().await,
         });
-        TestServer::run(config, Clock::turned(START), Random::seeded(1), folder).await
+        let server = TestServer::run(config, Clock::turned(START), Random::seeded(1), folder).await;
+        if !in_fleet {
+            keep_lease(&server.app);
+        }
+        server
+    }
+}
+
+/// Lets a node answer checks for as long as a test may take, whether it is kept from renewing or not.
+fn keep_lease(app: &App) {
+    if let Some(fleet) = &app.fleet {
+        fleet.lease().renew(Uptime::now().plus(Duration::from_hours(1)));
     }
 }
 
@@ -179,12 +213,15 @@ impl TestServer {
         let mut config = Config::default();
         config.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.server.public_url = PUBLIC_URL.into();
-        Builder { config, database: Database::Sqlite }
+        // Of a clock that is turned by hand.
+        config.fleet.max_clock_skew = Duration::MAX;
+        Builder { config, database: Database::Sqlite, beside: None, in_fleet: false }
     }
 
     async fn run(config: Config, clock: Clock, random: Random, folder: TempDir) -> Self {
         let master = MasterKey::generate(&Random::seeded(0)).expect("a master key");
         let app = App::open(config, Some(master.expose()), clock.clone(), random).await.expect("it opens");
+        app.join().await.expect("it joins its fleet");
         let bound = Bound::bind(Arc::clone(&app)).await.expect("it listens");
         let address = bound.address().expect("a bound address");
         let stop = CancellationToken::new();
@@ -204,6 +241,15 @@ impl TestServer {
         Self::run(self.app.config.clone(), self.clock.clone(), self.app.random.clone(), folder).await
     }
 
+    /// Stops it gracefully.
+    ///
+    /// # Panics
+    /// If it doesn't stop.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        (&mut self.serving).await.expect("it stops");
+    }
+
     /// The same, stopped and served again without the work in the background, so that nothing happens
     /// but what is asked for.
     ///
@@ -212,6 +258,7 @@ impl TestServer {
     pub async fn without_background(mut self) -> Self {
         self.stop.cancel();
         (&mut self.serving).await.expect("it stops");
+        keep_lease(&self.app);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         self.address = listener.local_addr().expect("a bound address");
         self.client = Client::new(self.address);

@@ -53,6 +53,9 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Er
         return Err(Error::Unavailable("the log of changes can't be followed".into()));
     }
     app.store.check_durability()?;
+    if !app.is_fresh() {
+        return Err(Error::Stale);
+    }
     Ok((StatusCode::OK, "ready\n"))
 }
 

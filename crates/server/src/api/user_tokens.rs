@@ -18,6 +18,7 @@ use super::created;
 use crate::app::App;
 use crate::auth::guard::{Anyone, ManagesServiceTokens};
 use crate::error::{Error, Problem};
+use crate::fleet::fence::Receipt;
 use crate::service::tokens::rotation::{self, Succession, WantedLifetime};
 use crate::service::tokens::{self, Generated, Wanted};
 
@@ -66,6 +67,10 @@ pub struct Token {
     rotated_by: Option<TokenId>,
     /// Its owner.
     user: TokenOwner,
+    /// In the answer to a revoke: what shows that it is in effect on every server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    receipt: Option<Receipt>,
 }
 
 /// Whose a token is.
@@ -133,6 +138,7 @@ impl Token {
                 role: owner.role,
                 user_type: owner.user_type,
             },
+            receipt: None,
         }
     }
 }
@@ -264,14 +270,17 @@ pub async fn change(
     Json(wanted): Json<ChangeToken>,
 ) -> Result<axum::Json<Token>, Error> {
     unchangeable(&wanted)?;
-    let token = match (wanted.revoke, wanted.descendants) {
-        (true, descendants) => tokens::revoke(&app, &call, TokenId(id), descendants).await?,
-        (false, false) => tokens::restore(&app, &call, TokenId(id)).await?,
+    let (token, receipt) = match (wanted.revoke, wanted.descendants) {
+        (true, descendants) => {
+            let (token, receipt) = tokens::revoke(&app, &call, TokenId(id), descendants).await?;
+            (token, Some(receipt))
+        }
+        (false, false) => (tokens::restore(&app, &call, TokenId(id)).await?, None),
         (false, true) => {
             return Err(Error::field("descendants", "restoring brings back one token only"));
         }
     };
-    Ok(axum::Json(Token::at(app.clock.now(), token)))
+    Ok(axum::Json(Token { receipt, ..Token::at(app.clock.now(), token) }))
 }
 
 fn unchangeable(wanted: &ChangeToken) -> Result<(), Error> {

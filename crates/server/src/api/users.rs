@@ -17,7 +17,8 @@ use super::{PageOf, PageQuery, created};
 use crate::app::App;
 use crate::auth::guard::{Anyone, ManagesPeople, SeesPeople};
 use crate::error::{Error, Problem};
-use crate::service::tokens;
+use crate::fleet::fence::Receipt;
+use crate::service::tokens::{self, Revoked};
 use crate::service::users::{self, Created, Update, Wanted};
 
 /// An account of a person or of automation.
@@ -314,6 +315,10 @@ pub async fn reactivate(
 pub struct RevokedTokens {
     /// Those that were not revoked before.
     revoked: usize,
+    /// Of a fleet: what shows that it is in effect on every server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    receipt: Option<Receipt>,
 }
 
 /// Revoke all tokens of a service user, or one's own
@@ -324,6 +329,7 @@ pub async fn revoke_tokens(
     Anyone(call): Anyone,
     Id(id): Id,
 ) -> Result<axum::Json<RevokedTokens>, Error> {
-    let revoked = tokens::revoke_all_of(&app, &call, UserId(id)).await?;
-    Ok(axum::Json(RevokedTokens { revoked }))
+    let Revoked { count, seq } = tokens::revoke_all_of(&app, &call, UserId(id)).await?;
+    let receipt = if app.fleet.is_some() { Some(app.receipt(seq).await) } else { None };
+    Ok(axum::Json(RevokedTokens { revoked: count, receipt }))
 }

@@ -18,7 +18,7 @@ use tokenhouse_core::verdict::{Accepted, Reason};
 use tokenhouse_store::audit::Draft;
 
 use super::{address, bearer};
-use crate::app::App;
+use crate::app::{App, Denied};
 use crate::error::Error;
 use crate::header_text::header_text;
 use crate::listener::Connection;
@@ -226,17 +226,24 @@ pub fn client(connection: Option<&Connection>, headers: &HeaderMap, app: &App) -
 pub fn authenticate(parts: &Parts, app: &App, at: Checkpoint) -> Result<(Accepted, Origin), Error> {
     let origin = origin(parts, app);
     let checked = bearer::token(&parts.headers)
-        .and_then(|token| app.check(at, token, origin.ip).map_err(|refused| Some(refused.reason)));
+        .map_err(|reason| reason.map(Denied::Refused))
+        .and_then(|token| app.check(at, token, origin.ip).map_err(Some));
+    let checked = checked.map_err(|denied| match denied {
+        Some(Denied::Refused(reason)) => Ok(Some(reason)),
+        Some(Denied::Stale) => Err(Error::Stale),
+        None => Ok(None),
+    });
     match checked {
         Ok(accepted) => Ok((accepted, origin)),
+        Err(Err(stale)) => Err(stale),
         // Good in itself, but not for this.
-        Err(Some(Reason::ScimOnly)) => {
+        Err(Ok(Some(Reason::ScimOnly))) => {
             Err(Error::Forbidden("a SCIM token opens the SCIM endpoints and nothing else".into()))
         }
-        Err(Some(Reason::Forbidden)) => {
+        Err(Ok(Some(Reason::Forbidden))) => {
             Err(Error::Forbidden("a SCIM token works only while its owner is an Admin".into()))
         }
-        Err(reason) => {
+        Err(Ok(reason)) => {
             if reason.is_some() {
                 app.limits.failed_bearer(origin.ip)?;
             }

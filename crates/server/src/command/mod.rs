@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod demo;
+mod nodes;
 mod scanner_rule;
 mod serve;
 
@@ -49,6 +50,8 @@ enum Command {
     /// Check the audit trail
     #[command(subcommand)]
     Audit(Audit),
+    /// List the servers that share a PostgreSQL store: how far each has followed, how long it may answer checks
+    Nodes,
     /// Print the pattern of tokens for secret scanners, as gitleaks TOML
     ScannerRule,
 }
@@ -136,6 +139,7 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Demo { exit } => demo::run(context, exit).await,
         Command::Serve => serve::run(context).await,
         Command::Admin(Admin::Create(wanted)) => admin::create(context, wanted).await,
+        Command::Nodes => nodes::list(context).await,
         Command::Audit(Audit::Verify { expect }) => audit::verify(context, expect).await,
         Command::ScannerRule => scanner_rule::run(),
     }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Context, Failure, say, step_back};
 use crate::app::App;
+use crate::fleet::Fleet;
 use crate::run::Bound;
 use crate::service::passwords;
 
@@ -24,7 +25,7 @@ pub(super) async fn run(context: Context) -> Result<ExitCode, Failure> {
 async fn serve(context: Context, front: &Handle) -> Result<ExitCode, Failure> {
     let Context { config, master_key, clock, random } = context;
     let app = App::open(config, master_key, clock, random).await?;
-    let _claim = app.claim().await?;
+    app.join().await?;
     let shutdown = stop_on_signal()?;
     let bound = front.spawn(Bound::bind(app.clone())).await.map_err(std::io::Error::from)??;
     let address = bound.address()?;
@@ -37,6 +38,9 @@ async fn serve(context: Context, front: &Handle) -> Result<ExitCode, Failure> {
     tracing::info!(%address, metrics, public_url, tokens = app.feed.index().len(), "listening");
     bound.serve(shutdown).await;
     tracing::info!("stopped");
+    if app.fleet.as_ref().is_some_and(Fleet::is_lost) {
+        return Err(tokenhouse_store::Error::HistoryLost.into());
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -156,7 +156,7 @@ pub async fn delete(app: &App, call: &Call, id: UserId, seen: &Seen) -> Result<(
     let person = existing(&mut writer, id).await?;
     seen.check(person.version)?;
     users::remove(&mut writer, call, &person.user).await?;
-    app.commit(writer).await
+    app.commit(writer).await.map(drop)
 }
 
 /// What is kept of a person beyond our columns: as JSON, and to be searched by.

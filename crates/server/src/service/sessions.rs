@@ -147,7 +147,7 @@ pub async fn end(app: &App, call: &Call, id: SessionId) -> Result<(), Error> {
     }
     let changes = Changes::default().note("session", Some(id), None);
     record(&mut writer, call, Action::UserSignedOut, changes).await?;
-    app.commit(writer).await
+    app.commit(writer).await.map(drop)
 }
 
 /// Ends all sessions of the caller.
@@ -156,7 +156,7 @@ pub async fn log_out_everywhere(app: &App, call: &Call) -> Result<(), Error> {
     let ended = sessions::delete_of_user(&mut writer, call.caller.id).await?;
     let changes = Changes::default().note("sessions", ended, 0);
     record(&mut writer, call, Action::UserSignedOutEverywhere, changes).await?;
-    app.commit(writer).await
+    app.commit(writer).await.map(drop)
 }
 
 /// Records something that the caller did to their own account.

@@ -250,7 +250,7 @@ async fn record_members(
 ) -> Result<(), Error> {
     let changes = Changes::default().note("members", left, joined);
     writer.record(call.draft(Action::TeamUpdated, team.id.0, &team.name, changes.0)).await?;
-    app.commit(writer).await
+    app.commit(writer).await.map(drop)
 }
 
 /// Deletes a team. Its members lose it at once.
@@ -259,7 +259,7 @@ pub async fn delete(app: &App, call: &Call, id: TeamId) -> Result<(), Error> {
     let team = existing(&mut writer, id).await?;
     not_public(&team)?;
     remove(&mut writer, call, &team).await?;
-    app.commit(writer).await
+    app.commit(writer).await.map(drop)
 }
 
 /// Deletes a team with its record, in a transaction that goes on.

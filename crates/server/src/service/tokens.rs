@@ -21,6 +21,7 @@ use super::{Changes, require};
 use crate::app::App;
 use crate::auth::guard::{Call, Credential, Origin};
 use crate::error::{Error, Fields};
+use crate::fleet::fence::Receipt;
 
 /// A token that has just been made, with the secret that is shown once.
 #[derive(Debug)]
@@ -266,28 +267,40 @@ pub fn status(token: &Token, now: Timestamp) -> Status {
 ///
 /// With `descendants` the token may be deleted already: a thief who deletes the stolen token must not
 /// thereby save what they made with it.
-pub async fn revoke(app: &App, call: &Call, id: TokenId, descendants: bool) -> Result<Token, Error> {
+pub async fn revoke(
+    app: &App,
+    call: &Call,
+    id: TokenId,
+    descendants: bool,
+) -> Result<(Token, Receipt), Error> {
     let mut writer = app.begin(call).await?;
     if !descendants {
         let token = find(&mut writer, call, id).await?;
-        revoke_all(app, call, writer, &[token]).await?;
-        return one(app, call, id).await;
+        let revoked = revoke_all(app, call, writer, &[token]).await?;
+        return Ok((one(app, call, id).await?, app.receipt(revoked.seq).await));
     }
     let mut doomed = vec![visible(call, tokens::find_even_deleted(&mut writer, id).await?)?];
     doomed.extend(tokens::descendants(&mut writer, id).await?);
-    revoke_all(app, call, writer, &doomed).await?;
+    let revoked = revoke_all(app, call, writer, &doomed).await?;
     let mut token = visible(call, tokens::find_even_deleted(&mut *app.store.read().await?, id).await?)?;
     with_latest_use(app, &mut token);
-    Ok(token)
+    Ok((token, app.receipt(revoked.seq).await))
 }
 
-/// Revokes those that aren't; commits only if there were any. Answers how many.
-async fn revoke_all(app: &App, call: &Call, mut writer: Writer, doomed: &[Token]) -> Result<usize, Error> {
-    let revoked = revoke_in(&mut writer, call, doomed).await?;
-    if revoked > 0 {
-        app.commit(writer).await?;
-    }
-    Ok(revoked)
+/// What a revoke of several tokens came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Revoked {
+    /// How many were not revoked yet.
+    pub count: usize,
+    /// Number of the newest change with which all are.
+    pub seq: i64,
+}
+
+/// Revokes those that aren't; commits only if there were any.
+async fn revoke_all(app: &App, call: &Call, mut writer: Writer, doomed: &[Token]) -> Result<Revoked, Error> {
+    let count = revoke_in(&mut writer, call, doomed).await?;
+    let seq = if count > 0 { app.commit(writer).await? } else { writer.head().seq };
+    Ok(Revoked { count, seq })
 }
 
 /// Revokes those that aren't, each with its record, in a transaction that goes on. Answers how many.
@@ -327,11 +340,11 @@ pub async fn delete(app: &App, call: &Call, id: TokenId) -> Result<(), Error> {
     tokens::mark_deleted(&mut writer, id).await?;
     let changes = Changes::default().note("name", Some(token.name.as_str()), None);
     writer.record(call.draft(Action::TokenDeleted, id.0, &token.name, changes.0)).await?;
-    app.commit(writer).await
+    app.commit(writer).await.map(drop)
 }
 
-/// Revokes all tokens of a user. Answers how many were not revoked yet.
-pub async fn revoke_all_of(app: &App, call: &Call, user: UserId) -> Result<usize, Error> {
+/// Revokes all tokens of a user.
+pub async fn revoke_all_of(app: &App, call: &Call, user: UserId) -> Result<Revoked, Error> {
     let mut writer = app.begin(call).await?;
     let forbidden = "only a service user's tokens, or your own, can be revoked all at once";
     let found = users::find(&mut writer, user).await?;

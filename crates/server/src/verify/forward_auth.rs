@@ -1,5 +1,5 @@
 //! `/forward-auth`: for nginx `auth_request`, Caddy, Traefik, HAProxy. 200 with the caller in headers,
-//! or 401, or 403; never anything else, so that `auth_request` can use it.
+//! or 401, or 403, so that `auth_request` can use it; 503 only from a node of a fleet that has lost touch.
 
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
@@ -8,7 +8,7 @@ use tokenhouse_core::rules::Path;
 use tokenhouse_core::verdict::{Accepted, Reason};
 
 use super::identity;
-use crate::app::App;
+use crate::app::{App, Denied};
 use crate::auth::{address, bearer};
 use crate::error::challenge;
 use crate::listener::Connection;
@@ -27,6 +27,7 @@ pub const PATH: &str = "/forward-auth";
     responses(
         (status = 200, description = "May pass; the caller is in X-Auth-* headers"),
         (status = 401, description = "No good token"),
+        (status = 503, description = "This node of a fleet has lost touch with its database"),
         (status = 403, description = "Role too low, a SCIM token, or the original request is missing or doubtful"),
     ))]
 pub fn forward_auth<B>(app: &App, request: Request<B>, connection: Connection) -> Response {
@@ -48,20 +49,25 @@ fn respond(app: &App, mut headers: HeaderMap, connection: Connection) -> Respons
             (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge(reason))]).into_response()
         }
         Err(Refusal::Forbidden) => StatusCode::FORBIDDEN.into_response(),
+        Err(Refusal::Stale) => {
+            (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")]).into_response()
+        }
     }
 }
 
 enum Refusal {
     Unauthenticated(Option<Reason>),
     Forbidden,
+    Stale,
 }
 
 fn check(app: &App, headers: &HeaderMap, connection: Connection) -> Result<Accepted, Refusal> {
     let token = bearer::token(headers).map_err(Refusal::Unauthenticated)?;
     let ip = address::client(connection.peer.ip(), headers, &app.config.server.trusted_proxies);
-    let accepted = app.check(Checkpoint::ForwardAuth, token, ip).map_err(|refused| match refused.reason {
-        Reason::Forbidden | Reason::ScimOnly => Refusal::Forbidden,
-        reason => Refusal::Unauthenticated(Some(reason)),
+    let accepted = app.check(Checkpoint::ForwardAuth, token, ip).map_err(|denied| match denied {
+        Denied::Refused(Reason::Forbidden | Reason::ScimOnly) => Refusal::Forbidden,
+        Denied::Refused(reason) => Refusal::Unauthenticated(Some(reason)),
+        Denied::Stale => Refusal::Stale,
     })?;
     let original = original(headers).map_err(|problem| {
         tracing::warn!(%problem, "forward-auth refused: the proxy in front is not set up right");

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::assertion::KeySet;
 use crate::api::body::Form;
-use crate::app::App;
+use crate::app::{App, Denied};
 use crate::auth::guard::{Origin, SeesPeople};
 use crate::error::{Error, Problem};
 use crate::metrics::Checkpoint;
@@ -110,7 +110,8 @@ pub async fn introspect(
     let ip = call.ip.unwrap_or(std::net::IpAddr::from([0, 0, 0, 0]));
     let answer = match app.check(Checkpoint::Introspection, presented, ip) {
         Ok(accepted) => Introspection::Active(Box::new(active(&app, presented, &accepted)?)),
-        Err(_) => Introspection::Inactive { active: false },
+        Err(Denied::Refused(_)) => Introspection::Inactive { active: false },
+        Err(Denied::Stale) => return Err(Error::Stale),
     };
     Ok(axum::Json(answer))
 }

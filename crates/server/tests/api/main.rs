@@ -35,6 +35,8 @@ mod bad_input;
 mod bad_requests;
 mod concurrency;
 mod errors;
+mod fleet;
+mod fleet_trouble;
 mod forward_auth;
 mod gateway;
 mod hand_over;

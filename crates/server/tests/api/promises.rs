@@ -7,13 +7,13 @@ use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::people::Role;
 use tokenhouse_store::{tokens, users};
-use tokenhouse_testkit::server::{Account, Database, TestServer};
+use tokenhouse_testkit::server::{Account, TestServer};
 
 use super::{generate, is_accepted, set_revoked};
 
 /// Revokes a token in the store as a change does that is committed, but didn't reach the index: its
 /// caller got 503, or is still waiting.
-async fn revoked_but_not_followed(server: &TestServer, account: &Account) {
+pub(crate) async fn revoked_but_not_followed(server: &TestServer, account: &Account) {
     let mut writer = server.app.store.begin(&server.app.clock).await.unwrap();
     tokens::set_revoked(&mut writer, TokenId(account.token_id), Some(Timestamp::from_seconds(0)))
         .await
@@ -58,15 +58,6 @@ async fn deactivating_who_is_deactivated_is_answered_when_it_is_in_effect() {
         .unwrap();
     writer.commit().await.unwrap();
     server.as_(&people.admin.token).delete(&format!("/api/users/{}", people.member.id)).await.expect(204);
-    assert!(!is_accepted(&server, &people.member.token).await);
-}
-
-#[tokio::test]
-async fn who_takes_over_a_store_knows_what_was_answered_before() {
-    let server = TestServer::builder().on(Database::Postgres).start().await;
-    let people = server.people().await;
-    revoked_but_not_followed(&server, &people.member).await;
-    let _claim = server.app.claim().await.unwrap();
     assert!(!is_accepted(&server, &people.member.token).await);
 }
 

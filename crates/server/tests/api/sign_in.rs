@@ -3,6 +3,7 @@
 use serde_json::json;
 use tokenhouse::auth::guard::Call;
 use tokenhouse::service::{passwords, users};
+use tokenhouse_core::audit::Head;
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::people::Role;
 use tokenhouse_store::changes::{self, Change};
@@ -34,7 +35,10 @@ pub(crate) async fn log_in(server: &TestServer, user_name: &str, password: &str)
 
 /// What was recorded after number `seq`.
 pub(crate) async fn recorded_since(server: &TestServer, seq: i64) -> Vec<Change> {
-    changes::since(&mut server.app.store.read().await.unwrap(), seq, 100).await.unwrap()
+    let mut reader = server.app.store.read().await.unwrap();
+    let (mut changes, _) = changes::after(&mut reader, Head::EMPTY, 1_000).await.unwrap();
+    changes.retain(|change| change.seq > seq);
+    changes
 }
 
 pub(crate) async fn actions_since(server: &TestServer, seq: i64) -> Vec<String> {
@@ -74,7 +78,7 @@ async fn a_person_signs_in_by_user_name_or_address(server: TestServer) {
 
 /// How many passwords the server has hashed or verified.
 fn passwords_computed(server: &TestServer) -> u64 {
-    let metrics = server.app.metrics.text(&server.app.feed);
+    let metrics = server.app.metrics.text(&server.app.feed, None);
     let line = metrics.lines().find_map(|line| line.strip_prefix("tokenhouse_passwords_total "));
     line.unwrap().parse().unwrap()
 }

@@ -6,12 +6,15 @@ use std::sync::Once;
 use axum::Router;
 use http::StatusCode;
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokenhouse_core::people::Role;
-use tokenhouse_testkit::server::{Bearer, Database, TestServer};
+use tokenhouse_testkit::server::{Bearer, Builder, Database, TestServer};
 use tokio::net::TcpListener;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
+
+use super::forward_auth;
 
 thread_local! {
     /// How many statements sqlx has reported on this thread.
@@ -61,11 +64,14 @@ async fn check_all(server: &TestServer, token: &Bearer) -> usize {
 }
 
 async fn in_front_of_an_upstream(database: Database) -> TestServer {
+    with_upstream(TestServer::builder().on(database)).await
+}
+
+async fn with_upstream(builder: Builder) -> TestServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let router = Router::new().fallback(|| async { StatusCode::from_u16(299).unwrap() });
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let builder = TestServer::builder().on(database);
     builder.configured(|config| config.gateway.upstream = Some(uri)).start().await
 }
 
@@ -103,20 +109,35 @@ async fn a_directory_makes_a_person_with_few_statements() {
 }
 
 /// With no database at all, checks go on.
-async fn checks_need_no_database(database: Database) {
-    let server = in_front_of_an_upstream(database).await;
+#[tokio::test]
+async fn checks_need_no_database_on_sqlite() {
+    let server = in_front_of_an_upstream(Database::Sqlite).await;
     let manager = server.person("Max", Role::Manager).await;
     server.app.store.clone().close().await;
     server.as_(&manager.token).get("/api/users/me").await.problem(503);
     check_all(&server, &manager.token).await;
 }
 
+/// Of a fleet's node only while its lease holds.
 #[tokio::test]
-async fn checks_need_no_database_on_sqlite() {
-    checks_need_no_database(Database::Sqlite).await;
-}
-
-#[tokio::test]
-async fn checks_need_no_database_on_postgres() {
-    checks_need_no_database(Database::Postgres).await;
+async fn a_node_without_a_database_refuses_when_its_lease_has_ended() {
+    let server = with_upstream(TestServer::builder().on(Database::Postgres).in_fleet()).await;
+    let manager = server.person("Max", Role::Manager).await;
+    let url = server.app.config.store.url.0.clone();
+    let (server_url, name) = url.rsplit_once('/').unwrap();
+    let mut connection = PgConnection::connect(&format!("{server_url}/postgres")).await.unwrap();
+    let gone = format!(
+        "ALTER DATABASE {name} ALLOW_CONNECTIONS false; \
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    );
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(gone))).await.unwrap();
+    while forward_auth(&server, &manager.token, "GET").await.status == 200 {}
+    let refused = forward_auth(&server, &manager.token, "GET").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    server.as_(&manager.token).get("/api/users/me").await.problem(503);
+    server.as_(&manager.token).get("/anything").await.problem(503);
+    let form = [("token", manager.token.expose())];
+    server.as_(&manager.token).post_form("/oauth/introspect", &form).await.problem(503);
+    server.client().get("/readyz").await.problem(503);
+    server.client().get("/healthz").await.expect(200);
 }

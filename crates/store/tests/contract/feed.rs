@@ -2,15 +2,15 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use tokenhouse_core::audit::Action;
+use tokenhouse_core::audit::{Action, Head};
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::index::{OwnerState, TokenState, Use};
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_store::changes::Change;
 use tokenhouse_store::tokens::{Entry, NewToken};
-use tokenhouse_store::{audit, changes, invitations, teams, tokens, usage, users};
+use tokenhouse_store::{Error, audit, changes, invitations, teams, tokens, usage, users};
 
-use crate::setting::{NOW, Setting, draft, hash, name, on_both, token};
+use crate::setting::{NOW, Setting, draft, hash, name, on_both, open, token};
 
 on_both!(
     the_index_gets_every_token,
@@ -99,10 +99,11 @@ async fn the_index_gets_every_owner(s: Setting) {
 }
 
 async fn the_feed_tells_changes_in_order(s: Setting) {
+    let mut heads = vec![Head::EMPTY];
     for (action, id) in [(Action::UserCreated, 1), (Action::TokenGenerated, 10), (Action::TeamDeleted, 2)] {
         let mut w = s.begin().await;
         w.record(draft(action, id)).await.unwrap();
-        w.commit().await.unwrap();
+        heads.push(w.commit().await.unwrap());
     }
     let change = |seq, action: Action, entity_id| Change {
         seq,
@@ -117,9 +118,16 @@ async fn the_feed_tells_changes_in_order(s: Setting) {
         change(3, Action::TeamDeleted, 2),
     ];
     let mut c = s.read().await;
-    assert_eq!(changes::since(&mut c, 0, 100).await.unwrap(), all);
-    assert_eq!(changes::since(&mut c, 1, 1).await.unwrap(), all[1..2]);
-    assert_eq!(changes::since(&mut c, 3, 100).await.unwrap(), []);
+    for (from, limit, to) in [(0, 100, 3), (0, 2, 2), (1, 1, 2), (3, 100, 3)] {
+        let read = changes::after(&mut c, heads[from], limit).await.unwrap();
+        assert_eq!(read, (all[from..to].to_vec(), heads[to]));
+    }
+    let another = Head { hash: [7; 32], ..heads[2] };
+    let beyond = Head { seq: 4, ..heads[3] };
+    for lost in [another, beyond] {
+        let read = changes::after(&mut c, lost, 100).await;
+        assert!(matches!(read, Err(Error::HistoryLost)), "{read:?}");
+    }
 }
 
 async fn last_use_never_moves_backwards(s: Setting) {
@@ -133,13 +141,32 @@ async fn last_use_never_moves_backwards(s: Setting) {
     let v4 = IpAddr::from([10, 0, 0, 7]);
     let (early, late) = (NOW.plus_seconds(1), NOW.plus_seconds(2));
     let (from_v4, from_v6) = (Use { at: late, ip: v4 }, Use { at: early, ip: IP });
-    usage::record(&s.store, &[(id, from_v4), (TokenId(99), from_v4)]).await.unwrap();
+    assert_eq!(usage::record(&s.store, &[(id, from_v4), (TokenId(99), from_v4)]).await.unwrap(), []);
     assert_eq!(used(id).await, (Some(late), Some("10.0.0.7".into())));
-    usage::record(&s.store, &[(id, from_v6), (other, from_v6)]).await.unwrap();
+    assert_eq!(usage::record(&s.store, &[(id, from_v6), (other, from_v6)]).await.unwrap(), []);
     assert_eq!(used(id).await, (Some(late), Some("10.0.0.7".into())));
     assert_eq!(used(other).await, (Some(early), Some("::1".into())));
     usage::record(&s.store, &[]).await.unwrap();
     assert_eq!(audit::head(&mut *s.read().await).await.unwrap(), head);
+}
+
+#[tokio::test]
+async fn uses_of_tokens_that_somebody_is_changing_are_left_for_later_on_postgres() {
+    const USE: Use = Use { at: NOW, ip: IP };
+    let s = Setting::postgres().await;
+    let ada = s.human("ada").await;
+    let (busy, free) = (s.token(ada, 1).await, s.token(ada, 2).await);
+    // Another node writes while this one is in the middle of a change.
+    let other = open(&s.url).await.unwrap();
+    let mut w = s.begin().await;
+    tokens::set_revoked(&mut w, busy, Some(NOW)).await.unwrap();
+    assert_eq!(usage::record(&other, &[(busy, USE), (free, USE)]).await.unwrap(), [busy]);
+    drop(w);
+    assert_eq!(usage::record(&other, &[(busy, USE), (free, USE)]).await.unwrap(), []);
+    for id in [busy, free] {
+        let token = tokens::find(&mut *s.read().await, id).await.unwrap().unwrap();
+        assert_eq!(token.last_used_at, Some(NOW));
+    }
 }
 
 async fn many_uses_fit_into_one_call(s: Setting) {

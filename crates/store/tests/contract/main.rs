@@ -6,6 +6,7 @@ mod directory;
 mod directory_people;
 mod feed;
 mod lineage;
+mod nodes;
 mod opening;
 mod sessions;
 mod setting;

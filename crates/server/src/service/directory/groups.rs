@@ -186,5 +186,5 @@ pub async fn delete(app: &App, call: &Call, id: TeamId, seen: &Seen) -> Result<(
     seen.check(group.version)?;
     let team = teams::existing(&mut writer, id).await?;
     teams::remove(&mut writer, call, &team).await?;
-    app.commit(writer).await
+    app.commit(writer).await.map(drop)
 }

@@ -1,0 +1,184 @@
+//! What a fleet does when something goes wrong: it refuses or waits, and never goes by an old state.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tokenhouse::app::App;
+use tokenhouse::fleet::FleetError;
+use tokenhouse::fleet::lease::{ENDED, LEASE};
+use tokenhouse_core::keys::MasterKey;
+use tokenhouse_core::people::Role;
+use tokenhouse_core::random::Random;
+use tokenhouse_testkit::server::{Database, TestServer};
+
+use super::fleet::{nodes, pair, until_accepted};
+use super::{forward_auth, generate, is_accepted, set_revoked};
+
+/// Does something to the database that no server does.
+async fn meddle(server: &TestServer, statements: &str) {
+    let mut connection = PgConnection::connect(&server.app.config.store.url.0).await.unwrap();
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(statements.to_owned()))).await.unwrap();
+}
+
+/// Another node of the fleet that has not joined.
+async fn opened(beside: &TestServer, name: &str) -> std::sync::Arc<App> {
+    let mut config = beside.app.config.clone();
+    config.fleet.node = Some(name.to_owned());
+    let master = MasterKey::generate(&Random::seeded(0)).unwrap().expose();
+    App::open(config, Some(master), beside.clock.clone(), Random::system()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_node_that_is_gone_is_waited_for_until_its_lease_has_ended_and_only_once() {
+    let (first, second) = pair().await;
+    let ada = first.person("Ada", Role::Member).await;
+    let (one, two) =
+        (generate(&first, &ada.token, "one", None).await, generate(&first, &ada.token, "two", None).await);
+    // Registered, and silent from then on.
+    assert!(first.app.store.membership("ghost", "ghost").register(0).await.unwrap());
+    let started = Instant::now();
+    let path = format!("/api/user-tokens/{}", one.id());
+    let answer = first.as_(&ada.token).put(&path, &json!({ "revoke": true })).await.expect(200).json();
+    assert!(started.elapsed() > LEASE, "{answer}");
+    assert_eq!(nodes(&answer["receipt"]), (vec!["first", "second"], vec!["ghost"]));
+    let known = async || {
+        let mut reader = first.app.store.read().await.unwrap();
+        tokenhouse_store::nodes::all(&mut reader).await.unwrap().nodes.len()
+    };
+    while known().await > 2 {}
+    let path = format!("/api/user-tokens/{}", two.id());
+    let answer = first.as_(&ada.token).put(&path, &json!({ "revoke": true })).await.expect(200).json();
+    assert_eq!(nodes(&answer["receipt"]), (vec!["first", "second"], vec![]));
+    drop(second);
+}
+
+#[tokio::test]
+async fn a_node_that_was_stopped_is_not_waited_for() {
+    let (first, second) = pair().await;
+    let ada = first.person("Ada", Role::Member).await;
+    second.stop().await;
+    let path = format!("/api/user-tokens/{}", ada.token_id);
+    let answer = first.as_(&ada.token).put(&path, &json!({ "revoke": true })).await.expect(200).json();
+    assert_eq!(nodes(&answer["receipt"]), (vec!["first"], vec![]));
+}
+
+/// Its index was loaded before the change, its first lease comes after.
+#[tokio::test]
+async fn who_joins_knows_what_was_answered_before() {
+    let (first, second) = pair().await;
+    let ada = first.person("Ada", Role::Member).await;
+    let late = opened(&first, "late").await;
+    set_revoked(&second, &ada.token, ada.token_id, true).await;
+    assert!(!late.is_fresh());
+    late.join().await.unwrap();
+    assert!(late.is_fresh());
+    assert!(late.feed.applied() >= super::head(&first).await);
+}
+
+#[tokio::test]
+async fn two_nodes_of_one_name_are_not_let_in() {
+    let (first, _second) = pair().await;
+    let refused = opened(&first, "second").await.join().await.unwrap_err();
+    assert!(refused.to_string().contains("another server of this store is called second"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_name_of_a_node_that_was_killed_is_free_when_its_lease_has_ended() {
+    let (first, second) = pair().await;
+    assert!(first.app.store.membership("killed", "third").register(0).await.unwrap());
+    let started = Instant::now();
+    opened(&first, "third").await.join().await.unwrap();
+    assert!(started.elapsed() >= ENDED);
+    drop(second);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_hours_off_keeps_a_node_out() {
+    let first = TestServer::builder().on(Database::Postgres).in_fleet().start().await;
+    let mut config = first.app.config.clone();
+    config.fleet.node = Some("late".into());
+    config.fleet.max_clock_skew = Duration::from_secs(10);
+    let master = MasterKey::generate(&Random::seeded(0)).unwrap().expose();
+    // Its clock shows the day on which all tests begin.
+    let app = App::open(config, Some(master), first.clock.clone(), Random::system()).await.unwrap();
+    let fleet = app.fleet.as_ref().unwrap();
+    let refused = fleet.join(&app.feed, &app.clock).await.unwrap_err();
+    assert!(matches!(refused, FleetError::ClockSkew { .. }), "{refused}");
+    assert!(!app.is_fresh());
+}
+
+#[tokio::test]
+async fn a_database_that_lets_nobody_write_ends_the_lease_and_nothing_is_lost() {
+    let (first, second) = pair().await;
+    let ada = first.person("Ada", Role::Member).await;
+    until_accepted(&second, &ada.token).await;
+    let made = generate(&first, &ada.token, "made", None).await;
+    // Whatever the sessions were set up with, as a standby is.
+    meddle(&first, "ALTER TABLE nodes ADD CONSTRAINT nobody_writes CHECK (renewals < 0) NOT VALID").await;
+    for server in [&first, &second] {
+        while forward_auth(server, &ada.token, "GET").await.status == 200 {}
+        forward_auth(server, &ada.token, "GET").await.expect(503);
+    }
+    meddle(&first, "ALTER TABLE nodes DROP CONSTRAINT nobody_writes").await;
+    for server in [&first, &second] {
+        until_accepted(server, &made.bearer()).await;
+    }
+}
+
+#[tokio::test]
+async fn lost_connections_are_made_again() {
+    let (first, second) = pair().await;
+    let ada = first.person("Ada", Role::Member).await;
+    for round in 0..3 {
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        meddle(&first, others).await;
+        until_accepted(&second, &ada.token).await;
+        let wanted = json!({ "name": format!("t{round}") });
+        let client = first.as_(&ada.token);
+        let mut made = client.post("/api/user-tokens", &wanted).await;
+        while made.status == 503 {
+            made = client.post("/api/user-tokens", &wanted).await;
+        }
+        let made = made.expect(201);
+        until_accepted(&second, &made.bearer()).await;
+        set_revoked(&first, &ada.token, made.id(), true).await;
+        assert!(!is_accepted(&second, &made.bearer()).await);
+    }
+}
+
+/// As after a standby took over that had not received the newest change, or an older copy was put back.
+#[tokio::test]
+async fn a_node_that_followed_a_history_that_is_lost_stops() {
+    let (first, second) = pair().await;
+    let ada = first.person("Ada", Role::Member).await;
+    until_accepted(&second, &ada.token).await;
+    let last = "UPDATE audit_head SET seq = seq - 1, hash = (SELECT hash FROM changes WHERE seq = audit_head.seq - 1); \
+                DELETE FROM changes WHERE seq > (SELECT seq FROM audit_head)";
+    meddle(&first, last).await;
+    for server in [&first, &second] {
+        let fleet = server.app.fleet.as_ref().unwrap();
+        while !fleet.is_lost() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!server.app.is_fresh());
+    }
+}
+
+/// The same, and another change has taken the number of the lost one.
+#[tokio::test]
+async fn a_node_notices_that_another_change_has_the_number_of_its_newest() {
+    let (first, second) = pair().await;
+    let ada = first.person("Ada", Role::Member).await;
+    until_accepted(&second, &ada.token).await;
+    let other = "UPDATE audit_head SET hash = sha256('another'); \
+                 UPDATE changes SET hash = sha256('another') WHERE seq = (SELECT seq FROM audit_head)";
+    meddle(&first, other).await;
+    for server in [&first, &second] {
+        while !server.app.fleet.as_ref().unwrap().is_lost() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!server.app.is_fresh());
+    }
+}
