@@ -22,6 +22,8 @@ const FOR_TESTS: &[Program] = &[
     Program { name: "initdb", packages: "postgresql" },
     Program { name: "nginx", packages: "nginx" },
     Program { name: "caddy", packages: "caddy" },
+    Program { name: "haproxy", packages: "haproxy" },
+    Program { name: "faketime", packages: "faketime" },
     Program { name: "python3", packages: "python3 python3-venv" },
     Program { name: "node", packages: "nodejs" },
     Program { name: "npm", packages: "npm" },

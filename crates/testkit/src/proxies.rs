@@ -1,4 +1,4 @@
-//! nginx and Caddy in front of Tokenhouse, run from the very example files that users copy.
+//! nginx, Caddy and HAProxy in front of Tokenhouse, run from the very example files that users copy.
 //!
 //! Each runs as one process on a loopback address of its own and ends when it is dropped, or with
 //! the process of the test, whichever comes first.
@@ -17,6 +17,8 @@ use tempfile::TempDir;
 
 const NGINX_EXAMPLE: &str = include_str!("../../../docs/nginx.conf.example");
 const CADDY_EXAMPLE: &str = include_str!("../../../docs/Caddyfile.example");
+const NGINX_FLEET_EXAMPLE: &str = include_str!("../../../docs/fleet-nginx.conf.example");
+const HAPROXY_FLEET_EXAMPLE: &str = include_str!("../../../docs/fleet-haproxy.cfg.example");
 
 /// What stands around the example: one process in the foreground that keeps all files in its folder.
 const NGINX_MAIN: &str = "
@@ -53,6 +55,17 @@ impl Nginx {
         let address = own_address();
         let example = substitute(NGINX_EXAMPLE, "listen 80;", &format!("listen {address};"))?;
         let example = substitute_upstreams(&example, tokenhouse, upstream)?;
+        Self::run(address, &example)
+    }
+
+    /// Starts nginx in front of a fleet, configured by `docs/fleet-nginx.conf.example`.
+    pub fn of_fleet(nodes: [SocketAddr; 3]) -> io::Result<Self> {
+        let address = own_address();
+        let example = substitute(NGINX_FLEET_EXAMPLE, "listen 8080;", &format!("listen {address};"))?;
+        Self::run(address, &substitute_nodes(&example, nodes)?)
+    }
+
+    fn run(address: SocketAddr, example: &str) -> io::Result<Self> {
         let directory = tempfile::tempdir()?;
         fs::write(directory.path().join("example.conf"), example)?;
         fs::write(directory.path().join("nginx.conf"), NGINX_MAIN)?;
@@ -91,6 +104,29 @@ impl Caddy {
     }
 }
 
+/// HAProxy in front of a fleet, configured by `docs/fleet-haproxy.cfg.example`.
+#[derive(Debug)]
+pub struct Haproxy {
+    /// Where it listens, for plain HTTP.
+    pub address: SocketAddr,
+    _program: Program,
+}
+
+impl Haproxy {
+    /// Starts HAProxy. Returns when it accepts connections; the error says what HAProxy said.
+    pub fn of_fleet(nodes: [SocketAddr; 3]) -> io::Result<Self> {
+        let address = own_address();
+        let example = substitute(HAPROXY_FLEET_EXAMPLE, "bind :8080", &format!("bind {address}"))?;
+        let example = substitute_nodes(&example, nodes)?;
+        let directory = tempfile::tempdir()?;
+        let file = directory.path().join("haproxy.cfg");
+        fs::write(&file, example)?;
+        let mut command = bound_to_parent("haproxy");
+        command.arg("-db").arg("-f").arg(file);
+        Ok(Self { address, _program: Program::start(command, directory, address)? })
+    }
+}
+
 /// An address that nobody else on this machine uses: neither program can say which port the system
 /// chose for it, so the loopback address is made from the process id and the port is counted up.
 fn own_address() -> SocketAddr {
@@ -103,6 +139,14 @@ fn own_address() -> SocketAddr {
 fn substitute_upstreams(example: &str, tokenhouse: SocketAddr, upstream: SocketAddr) -> io::Result<String> {
     let example = substitute(example, "127.0.0.1:8080", &tokenhouse.to_string())?;
     substitute(&example, "127.0.0.1:9000", &upstream.to_string())
+}
+
+fn substitute_nodes(example: &str, nodes: [SocketAddr; 3]) -> io::Result<String> {
+    let ports = ["127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083"];
+    ports
+        .into_iter()
+        .zip(nodes)
+        .try_fold(example.to_owned(), |example, (port, node)| substitute(&example, port, &node.to_string()))
 }
 
 /// Replaces the one place where the example says `from`, so that a changed example can't slip

@@ -6,6 +6,7 @@ mod client;
 mod demo;
 mod durability;
 mod first_start;
+mod fleet;
 mod metrics;
 mod postgres;
 mod power_loss;
