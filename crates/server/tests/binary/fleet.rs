@@ -49,8 +49,11 @@ fn listed(installation: &Installation) -> Vec<(String, bool)> {
     list.lines().skip(1).map(line).collect()
 }
 
+/// A proxy: its address, and what keeps it running.
+type Proxy = (SocketAddr, Box<dyn Send>);
+
 /// A fleet behind a proxy: what is revoked is refused by all, and a server that dies is not noticed.
-async fn behind(start: fn([SocketAddr; 3]) -> (SocketAddr, Box<dyn Send>)) {
+async fn behind(start: fn([SocketAddr; 3]) -> Proxy) {
     let mut fleet = Fleet::start().await;
     let (address, _program) = start(fleet.addresses());
     let client = Client::at(address, &fleet.admin);
