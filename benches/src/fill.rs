@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokenhouse_core::clock::{Clock, Timestamp};
 use tokenhouse_core::codec::Codec;
 use tokenhouse_store::Store;
@@ -65,6 +65,20 @@ const TOKENS: &str = "
     SELECT $1 + i + 1, ($1 + i) % $3 + 1, 'token-' || ($1 + i), 'token-' || ($1 + i), substr($2, i * 32 + 1, 32), 0, $4,
         ($1 + i) % $3 + 1, $5
     FROM numbers";
+
+/// The same on PostgreSQL.
+const OWNERS_ON_POSTGRES: &str = "
+    INSERT INTO users (id, user_id, user_name, user_name_folded, email, email_folded, name, name_folded,
+        role, user_type, created_at)
+    SELECT n + 1, 'local|' || lpad(n::TEXT, 22, '0'), mail, mail, mail, mail, 'Ada Lovelace', 'ada lovelace',
+        'Member', 'Human', $2
+    FROM generate_series(0, $1 - 1) AS n, LATERAL (SELECT 'person-' || lpad(n::TEXT, 8, '0') || '@example.com' AS mail) AS m";
+
+const TOKENS_ON_POSTGRES: &str = "
+    INSERT INTO tokens (id, owner_id, name, name_folded, hash, scim_only, created_at, created_by, expires_at)
+    SELECT $1 + i + 1, ($1 + i) % $3 + 1, 'token-' || ($1 + i), 'token-' || ($1 + i),
+        substring($2 FROM (i * 32 + 1)::INT FOR 32), 0, $4, ($1 + i) % $3 + 1, $5
+    FROM generate_series(0::BIGINT, length($2) / 32 - 1) AS i";
 
 /// What lies in the folder of a filled store.
 pub struct Filled {
@@ -127,15 +141,36 @@ impl Filled {
         sqlx::query(OWNERS).bind(signed(owners)).bind(created).execute(&mut *transaction).await?;
         transaction.execute(TEAM).await?;
         for first in (0..self.tokens).step_by(BATCH) {
-            let hashes: Vec<u8> = (first..self.tokens.min(first + BATCH))
-                .flat_map(|number| *mint(&self.codec, number, self.issued).1.as_bytes())
-                .collect();
-            let tokens = sqlx::query(TOKENS).bind(signed(first)).bind(hashes).bind(signed(owners));
+            let tokens =
+                sqlx::query(TOKENS).bind(signed(first)).bind(self.hashes(first)).bind(signed(owners));
             let end = self.issued.plus_days(90).micros();
             tokens.bind(created).bind(end).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(connection.close().await?)
+    }
+
+    /// Writes the same tokens into an empty PostgreSQL store.
+    pub async fn copy_to_postgres(&self, url: &str) -> Result<(), Failure> {
+        Store::open(url, &master_key()?, self.issued).await?.close().await;
+        let owners = self.tokens.div_ceil(TOKENS_PER_OWNER);
+        let mut connection = PgConnection::connect(url).await?;
+        let (created, end) = (self.issued.micros(), self.issued.plus_days(90).micros());
+        let owners_made = sqlx::query(OWNERS_ON_POSTGRES).bind(signed(owners)).bind(created);
+        owners_made.execute(&mut connection).await?;
+        connection.execute(TEAM).await?;
+        for first in (0..self.tokens).step_by(BATCH) {
+            let tokens = sqlx::query(TOKENS_ON_POSTGRES).bind(signed(first)).bind(self.hashes(first));
+            tokens.bind(signed(owners)).bind(created).bind(end).execute(&mut connection).await?;
+        }
+        connection.execute("ANALYZE").await?;
+        Ok(connection.close().await?)
+    }
+
+    /// The hashes of tokens from number `first` on, for one statement.
+    fn hashes(&self, first: usize) -> Vec<u8> {
+        let numbers = first..self.tokens.min(first + BATCH);
+        numbers.flat_map(|number| *mint(&self.codec, number, self.issued).1.as_bytes()).collect()
     }
 
     /// Makes service users of all owners but every tenth, and gives the first `tokens` tokens to the user

@@ -43,6 +43,8 @@ pub struct Options<'a> {
     pub certificate: Option<&'a Certificate>,
     /// The only core it may use.
     pub core: Option<usize>,
+    /// Another store than the filled one, with the same tokens.
+    pub store: Option<&'a str>,
 }
 
 /// A running Tokenhouse.
@@ -112,16 +114,19 @@ fn configure(
     metrics: SocketAddr,
     options: Options<'_>,
 ) -> Result<PathBuf, Failure> {
-    let config = filled.database.with_file_name("tokenhouse.toml");
+    let config = filled.database.with_file_name(format!("tokenhouse-{}.toml", address.port()));
+    let file = format!("sqlite://{}", filled.database.display());
+    let store = options.store.unwrap_or(&file);
+    let key = filled.database.with_file_name("master.key");
     let tls = options.certificate.map_or_else(String::new, |Certificate { certificate, key }| {
         format!("tls = {{ cert = \"{}\", key = \"{}\" }}\n", certificate.display(), key.display())
     });
     let upstream =
         options.upstream.map_or_else(String::new, |upstream| format!("upstream = \"http://{upstream}\"\n"));
     let text = format!(
-        "[server]\nlisten = \"{address}\"\npublic_url = \"{ISSUER}\"\nmetrics_listen = \"{metrics}\"\n{tls}\
-         [store]\nurl = \"sqlite://{}\"\n[log]\nlevel = \"warn\"\n[gateway]\n{upstream}{RULES}",
-        filled.database.display()
+        "[server]\nlisten = \"{address}\"\npublic_url = \"{ISSUER}\"\nmetrics_listen = \"{metrics}\"\n\
+         master_key_file = \"{}\"\n{tls}[store]\nurl = \"{store}\"\n[log]\nlevel = \"warn\"\n[gateway]\n{upstream}{RULES}",
+        key.display()
     );
     fs::write(&config, text)?;
     Ok(config)

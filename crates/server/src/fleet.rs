@@ -73,6 +73,8 @@ pub struct Fleet {
     fenced: AtomicI64,
     /// Newest change in the log when it was last asked for.
     head: AtomicI64,
+    /// How often this node has registered or renewed.
+    renewals: AtomicI64,
     /// Something was committed.
     wake: Notify,
     lost: AtomicBool,
@@ -95,6 +97,7 @@ impl Fleet {
             applied: watch::Sender::new(HashMap::new()),
             fenced: AtomicI64::new(0),
             head: AtomicI64::new(0),
+            renewals: AtomicI64::new(0),
             wake: Notify::new(),
             lost: AtomicBool::new(false),
         })
@@ -164,12 +167,17 @@ impl Fleet {
         self.fenced.load(Ordering::Acquire) >= seq
     }
 
+    /// A number that no registration and no renewal has had.
+    fn next_renewal(&self) -> i64 {
+        self.renewals.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
     fn membership(&self) -> Membership {
         self.store.membership(&self.incarnation, &self.name)
     }
 
     async fn register(&self, membership: &mut Membership, feed: &Feed) -> Result<(), FleetError> {
-        if membership.register(feed.applied()).await? {
+        if membership.register(feed.applied(), self.next_renewal()).await? {
             return Ok(());
         }
         let Some((incarnation, renewals)) = membership.namesake().await? else {
@@ -181,19 +189,19 @@ impl Fleet {
         );
         sleep(ENDED).await;
         membership.forget(&incarnation, renewals).await?;
-        let is_free = membership.register(feed.applied()).await?;
+        let is_free = membership.register(feed.applied(), self.next_renewal()).await?;
         if is_free { Ok(()) } else { Err(FleetError::NameTaken(self.name.clone())) }
     }
 
     async fn renew(&self, membership: &mut Membership, feed: &Feed, clock: &Clock) -> Result<(), FleetError> {
         let before = feed.applied_head().await;
         let mut asked = Uptime::now();
-        let mut renewal = membership.renew(before.seq).await?;
+        let mut renewal = membership.renew(before.seq, self.next_renewal()).await?;
         if renewal.is_none() {
             // Somebody took this node for dead.
             self.register(membership, feed).await?;
             asked = Uptime::now();
-            renewal = membership.renew(before.seq).await?;
+            renewal = membership.renew(before.seq, self.next_renewal()).await?;
         }
         let renewal = renewal.ok_or(StoreError::NotFound)?;
         self.check(before, renewal, clock)?;

@@ -39,7 +39,7 @@ pub struct Node {
     pub started_at: Timestamp,
     /// When it last asked for the head of the log, by the database's clock.
     pub renewed_at: Timestamp,
-    /// How often it has.
+    /// How often it has asked, at least; grows each time.
     pub renewals: i64,
     /// Number of the newest change that its index is known to show.
     pub applied: i64,
@@ -98,29 +98,31 @@ pub struct Membership {
 
 impl Membership {
     /// Registers the node, as one whose index shows everything up to `applied`. `false` if there is another
-    /// one of its name.
+    /// one of its name. `renewals` is greater than in any call before, also for [`Self::renew`]: whoever has
+    /// seen a number must not take another registration or renewal for that one.
     ///
     /// # Errors
     /// [`Error::Unavailable`], as for all others, if it isn't done within a second.
-    pub async fn register(&mut self, applied: i64) -> Result<bool, Error> {
+    pub async fn register(&mut self, applied: i64, renewals: i64) -> Result<bool, Error> {
         let statement = format!(
             "INSERT INTO nodes (incarnation, name, started_at, renewed_at, renewals, applied_seq) \
-             VALUES ($1, $2, {CLOCK}, {CLOCK}, 0, $3) ON CONFLICT (name) DO NOTHING RETURNING renewals"
+             VALUES ($1, $2, {CLOCK}, {CLOCK}, $3, $4) ON CONFLICT (name) DO NOTHING RETURNING renewals"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(statement));
-        let query = query.bind(self.incarnation.clone()).bind(self.name.clone()).bind(applied);
+        let query = query.bind(self.incarnation.clone()).bind(self.name.clone()).bind(renewals).bind(applied);
         Ok(!self.run(query).await?.is_empty())
     }
 
     /// Asks for the head of the log, by a statement that writes: a standby can't answer it. `None` if the node
     /// isn't registered (any more).
-    pub async fn renew(&mut self, applied: i64) -> Result<Option<Renewal>, Error> {
+    pub async fn renew(&mut self, applied: i64, renewals: i64) -> Result<Option<Renewal>, Error> {
         let statement = format!(
-            "UPDATE nodes SET renewals = renewals + 1, renewed_at = {CLOCK}, \
+            "UPDATE nodes SET renewals = greatest(renewals, $3), renewed_at = {CLOCK}, \
              applied_seq = greatest(applied_seq, $2) WHERE incarnation = $1 RETURNING renewed_at, \
              (SELECT seq FROM audit_head WHERE id = 1) AS seq, (SELECT hash FROM audit_head WHERE id = 1) AS hash"
         );
-        let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(self.incarnation.clone()).bind(applied);
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement));
+        let query = query.bind(self.incarnation.clone()).bind(applied).bind(renewals);
         let Some(row) = self.run(query).await?.into_iter().next() else { return Ok(None) };
         let head = Head { seq: row.try_get("seq")?, hash: sql::hash(&row, "hash")? };
         Ok(Some(Renewal { head, now: Timestamp::from_micros(row.try_get("renewed_at")?) }))

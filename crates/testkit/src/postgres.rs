@@ -110,7 +110,7 @@ fn serve(programs: &Path, folder: &Path, port: u16, ready: impl Fn() -> bool) ->
         .arg("-D")
         .arg(folder)
         .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
-        .args(["-c", "fsync=off", "-c", "max_connections=300", "-c", "logging_collector=off"])
+        .args(["-c", "fsync=off", "-c", "max_connections=1000", "-c", "logging_collector=off"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

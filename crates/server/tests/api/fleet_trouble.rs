@@ -36,7 +36,7 @@ async fn a_node_that_is_gone_is_waited_for_until_its_lease_has_ended_and_only_on
     let (one, two) =
         (generate(&first, &ada.token, "one", None).await, generate(&first, &ada.token, "two", None).await);
     // Registered, and silent from then on.
-    assert!(first.app.store.membership("ghost", "ghost").register(0).await.unwrap());
+    assert!(first.app.store.membership("ghost", "ghost").register(0, 1).await.unwrap());
     let started = Instant::now();
     let path = format!("/api/user-tokens/{}", one.id());
     let answer = first.as_(&ada.token).put(&path, &json!({ "revoke": true })).await.expect(200).json();
@@ -86,7 +86,7 @@ async fn two_nodes_of_one_name_are_not_let_in() {
 #[tokio::test]
 async fn the_name_of_a_node_that_was_killed_is_free_when_its_lease_has_ended() {
     let (first, second) = pair().await;
-    assert!(first.app.store.membership("killed", "third").register(0).await.unwrap());
+    assert!(first.app.store.membership("killed", "third").register(0, 1).await.unwrap());
     let started = Instant::now();
     opened(&first, "third").await.join().await.unwrap();
     assert!(started.elapsed() >= ENDED);

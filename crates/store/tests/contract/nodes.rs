@@ -27,17 +27,17 @@ async fn a_node_registers_renews_and_leaves() {
     let s = Setting::postgres().await;
     assert!(s.store.has_fleet());
     let mut gate = s.member("a", "gate");
-    assert_eq!(gate.renew(0).await.unwrap(), None, "not registered yet");
-    assert!(gate.register(3).await.unwrap());
-    assert_eq!(s.nodes().await, [("gate".into(), 0, 3)]);
+    assert_eq!(gate.renew(0, 1).await.unwrap(), None, "not registered yet");
+    assert!(gate.register(3, 2).await.unwrap());
+    assert_eq!(s.nodes().await, [("gate".into(), 2, 3)]);
     s.write(async |_| Ok(())).await;
-    let renewal = gate.renew(2).await.unwrap().unwrap();
+    let renewal = gate.renew(2, 3).await.unwrap().unwrap();
     let head = tokenhouse_store::audit::head(&mut *s.read().await).await.unwrap().0;
     assert_eq!(renewal.head, head);
-    assert_eq!(s.nodes().await, [("gate".into(), 1, 3)], "what was applied never goes back");
+    assert_eq!(s.nodes().await, [("gate".into(), 3, 3)], "what was applied never goes back");
     gate.acknowledge(7).await.unwrap();
     gate.acknowledge(5).await.unwrap();
-    assert_eq!(s.nodes().await, [("gate".into(), 1, 7)]);
+    assert_eq!(s.nodes().await, [("gate".into(), 3, 7)]);
     gate.leave().await.unwrap();
     assert_eq!(s.nodes().await, []);
 }
@@ -45,24 +45,27 @@ async fn a_node_registers_renews_and_leaves() {
 #[tokio::test]
 async fn a_name_is_given_once() {
     let s = Setting::postgres().await;
-    assert!(s.member("a", "gate").register(0).await.unwrap());
+    assert!(s.member("a", "gate").register(0, 1).await.unwrap());
     let mut second = s.member("b", "gate");
-    assert!(!second.register(0).await.unwrap());
-    assert_eq!(second.namesake().await.unwrap(), Some(("a".into(), 0)));
-    second.forget("a", 0).await.unwrap();
-    assert!(second.register(0).await.unwrap());
+    assert!(!second.register(0, 1).await.unwrap());
+    assert_eq!(second.namesake().await.unwrap(), Some(("a".into(), 1)));
+    second.forget("a", 1).await.unwrap();
+    assert!(second.register(0, 2).await.unwrap());
 }
 
 #[tokio::test]
 async fn who_has_renewed_again_is_not_forgotten() {
     let s = Setting::postgres().await;
     let (mut gate, mut other) = (s.member("a", "gate"), s.member("b", "other"));
-    assert!(gate.register(0).await.unwrap());
-    gate.renew(0).await.unwrap().unwrap();
-    other.forget("a", 0).await.unwrap();
-    assert_eq!(s.nodes().await.len(), 1);
+    assert!(gate.register(0, 1).await.unwrap());
+    gate.renew(0, 2).await.unwrap().unwrap();
     other.forget("a", 1).await.unwrap();
-    assert_eq!(gate.renew(0).await.unwrap(), None);
+    assert_eq!(s.nodes().await.len(), 1);
+    // A renewal that was given up and comes late.
+    gate.renew(0, 1).await.unwrap().unwrap();
+    assert_eq!(s.nodes().await, [("gate".into(), 2, 0)]);
+    other.forget("a", 2).await.unwrap();
+    assert_eq!(gate.renew(0, 3).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -74,8 +77,8 @@ async fn changes_and_nodes_are_heard_of() {
     w.commit().await.unwrap();
     assert_eq!(listener.hear().await.unwrap(), News::Changes);
     let mut gate = s.member("a", "gate");
-    assert!(gate.register(0).await.unwrap());
-    gate.renew(0).await.unwrap();
+    assert!(gate.register(0, 1).await.unwrap());
+    gate.renew(0, 2).await.unwrap();
     gate.acknowledge(1).await.unwrap();
     assert_eq!(listener.hear().await.unwrap(), News::Applied("a".into(), 1));
 }
@@ -84,12 +87,12 @@ async fn changes_and_nodes_are_heard_of() {
 async fn a_lost_connection_is_made_again() {
     let s = Setting::postgres().await;
     let mut gate = s.member("a", "gate");
-    assert!(gate.register(0).await.unwrap());
+    assert!(gate.register(0, 1).await.unwrap());
     let mut listener = s.store.listen().await.unwrap();
     let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
     sqlx::raw_sql(others).execute(&mut s.raw().await).await.unwrap();
-    assert!(gate.renew(0).await.is_err());
-    assert!(gate.renew(0).await.unwrap().is_some());
+    assert!(gate.renew(0, 2).await.is_err());
+    assert!(gate.renew(0, 3).await.unwrap().is_some());
     assert!(listener.hear().await.is_err());
 }
