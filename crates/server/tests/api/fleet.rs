@@ -53,6 +53,15 @@ async fn a_token_revoked_on_one_node_is_refused_by_the_other_at_once() {
     let answer = second.as_(&admin.token).put(&path, &json!({ "revoke": true })).await.expect(200).json();
     assert_eq!(answer["receipt"]["seq"], head + 1);
     assert_eq!(nodes(&answer["receipt"]), (vec!["first", "second"], vec![]));
+    let metrics = first.app.metrics.text(&first.app.feed, first.app.fleet.as_ref());
+    let shown = |name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap().parse::<f64>().unwrap()
+    };
+    assert!(shown("tokenhouse_fence_seconds_count") >= 20.0);
+    assert!((shown("tokenhouse_fences_by_time_total"), shown("tokenhouse_stale_checks_total")) == (0.0, 0.0));
+    let left = shown("tokenhouse_lease_seconds");
+    assert!(left > 0.0 && left < 2.5, "{left}");
 }
 
 /// A server alone has its own line.

@@ -15,6 +15,9 @@ use tokenhouse_testkit::server::{Database, TestServer};
 use super::fleet::{nodes, pair, until_accepted};
 use super::{forward_auth, generate, is_accepted, set_revoked};
 
+const END_THE_OTHERS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                              WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
 /// Does something to the database that no server does.
 async fn meddle(server: &TestServer, statements: &str) {
     let mut connection = PgConnection::connect(&server.app.config.store.url.0).await.unwrap();
@@ -108,19 +111,32 @@ async fn a_clock_that_is_hours_off_keeps_a_node_out() {
     assert!(!app.is_fresh());
 }
 
+/// Sets what sessions are that begin from now on, and ends the others.
+async fn read_only(server: &TestServer, setting: &str) {
+    let name = server.app.config.store.url.0.rsplit_once('/').unwrap().1;
+    meddle(
+        server,
+        &format!(
+            "SET TRANSACTION READ WRITE; \
+             ALTER DATABASE {name} SET default_transaction_read_only = {setting}; {END_THE_OTHERS}"
+        ),
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn a_database_that_lets_nobody_write_ends_the_lease_and_nothing_is_lost() {
     let (first, second) = pair().await;
     let ada = first.person("Ada", Role::Member).await;
     until_accepted(&second, &ada.token).await;
     let made = generate(&first, &ada.token, "made", None).await;
-    // Whatever the sessions were set up with, as a standby is.
-    meddle(&first, "ALTER TABLE nodes ADD CONSTRAINT nobody_writes CHECK (renewals < 0) NOT VALID").await;
+    // As a standby does.
+    read_only(&first, "on").await;
     for server in [&first, &second] {
         while forward_auth(server, &ada.token, "GET").await.status == 200 {}
         forward_auth(server, &ada.token, "GET").await.expect(503);
     }
-    meddle(&first, "ALTER TABLE nodes DROP CONSTRAINT nobody_writes").await;
+    read_only(&first, "off").await;
     for server in [&first, &second] {
         until_accepted(server, &made.bearer()).await;
     }
@@ -131,9 +147,7 @@ async fn lost_connections_are_made_again() {
     let (first, second) = pair().await;
     let ada = first.person("Ada", Role::Member).await;
     for round in 0..3 {
-        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
-        meddle(&first, others).await;
+        meddle(&first, END_THE_OTHERS).await;
         until_accepted(&second, &ada.token).await;
         let wanted = json!({ "name": format!("t{round}") });
         let client = first.as_(&ada.token);
@@ -146,6 +160,27 @@ async fn lost_connections_are_made_again() {
         set_revoked(&first, &ada.token, made.id(), true).await;
         assert!(!is_accepted(&second, &made.bearer()).await);
     }
+}
+
+/// Checks go on, changes wait, and what was answered is in effect.
+#[tokio::test]
+async fn a_long_transaction_that_holds_tokens_delays_changes_and_nothing_else() {
+    let (first, second) = pair().await;
+    let ada = first.person("Ada", Role::Member).await;
+    let made = generate(&first, &ada.token, "made", None).await;
+    until_accepted(&second, &made.bearer()).await;
+    let mut other = PgConnection::connect(&first.app.config.store.url.0).await.unwrap();
+    other.execute("BEGIN; LOCK TABLE tokens IN SHARE MODE").await.unwrap();
+    let client = first.as_(&ada.token);
+    let path = format!("/api/user-tokens/{}", made.id());
+    let revoking = tokio::spawn(async move { client.put(&path, &json!({ "revoke": true })).await });
+    for _ in 0..50 {
+        forward_auth(&second, &made.bearer(), "GET").await.expect(200);
+    }
+    assert!(!revoking.is_finished());
+    other.execute("ROLLBACK").await.unwrap();
+    revoking.await.unwrap().expect(200);
+    assert!(!is_accepted(&second, &made.bearer()).await);
 }
 
 /// As after a standby took over that had not received the newest change, or an older copy was put back.
