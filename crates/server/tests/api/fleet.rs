@@ -1,7 +1,10 @@
 //! Several servers on one PostgreSQL: what was taken away on one is gone on all when the answer comes.
 
+use std::time::{Duration, Instant};
+
 use http::Method;
 use serde_json::{Value, json};
+use tokenhouse::fleet::lease::LEASE;
 use tokenhouse_core::people::Role;
 use tokenhouse_testkit::server::{Account, Bearer, Database, TestServer};
 
@@ -16,9 +19,30 @@ pub(crate) async fn pair() -> (TestServer, TestServer) {
     (first, second)
 }
 
+/// Returns when a condition holds.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), looking).await.expect(what);
+}
+
+/// How many nodes are registered.
+pub(crate) async fn members(server: &TestServer) -> usize {
+    let mut reader = server.app.store.read().await.unwrap();
+    tokenhouse_store::nodes::all(&mut reader).await.unwrap().nodes.len()
+}
+
 /// Returns when a node accepts a token.
 pub(crate) async fn until_accepted(server: &TestServer, token: &Bearer) {
-    while forward_auth(server, token, "GET").await.status != 200 {}
+    until("the token is accepted", async || forward_auth(server, token, "GET").await.status == 200).await;
+}
+
+/// Returns when a node answers no checks any more.
+pub(crate) async fn until_stale(server: &TestServer, token: &Bearer) {
+    until("the lease has ended", async || forward_auth(server, token, "GET").await.status == 503).await;
 }
 
 /// The names of the nodes in a receipt: those that acknowledged, those whose lease ended.
@@ -84,6 +108,17 @@ async fn a_single_server_gives_a_receipt_too() {
     }
 }
 
+/// Does something that is answered only when every node shows it: also a silent one is waited for, until its
+/// lease would have ended.
+async fn waits_for_all<T>(first: &TestServer, does: impl AsyncFnOnce() -> T) -> T {
+    let incarnation = format!("ghost {}", super::head(first).await);
+    assert!(first.app.store.membership(&incarnation, "ghost").register(0, 1).await.unwrap());
+    let started = Instant::now();
+    let done = does().await;
+    assert!(started.elapsed() > LEASE, "{:?}", started.elapsed());
+    done
+}
+
 /// Does something on the first node that takes access away, and looks at once on the second.
 async fn is_taken_away(does: impl AsyncFnOnce(&TestServer, &Account, &Account)) {
     let (first, second) = pair().await;
@@ -91,7 +126,7 @@ async fn is_taken_away(does: impl AsyncFnOnce(&TestServer, &Account, &Account)) 
     let service = first.service_user("Pipeline", Role::Manager).await;
     until_accepted(&second, &service.token).await;
     forward_auth(&second, &service.token, "POST").await.expect(200);
-    does(&first, &admin, &service).await;
+    waits_for_all(&first, async || does(&first, &admin, &service).await).await;
     let answer = forward_auth(&second, &service.token, "POST").await;
     assert!(matches!(answer.status, 401 | 403), "{answer}");
 }
@@ -101,7 +136,7 @@ async fn revoking_all_tokens_reaches_all_nodes() {
     is_taken_away(async |first, admin, service| {
         let path = format!("/api/users/{}/revoke-tokens", service.id);
         let revoked = first.as_(&admin.token).post(&path, &Value::Null).await.expect(200).json();
-        assert_eq!(nodes(&revoked["receipt"]).0, ["first", "second"]);
+        assert_eq!(nodes(&revoked["receipt"]), (vec!["first", "second"], vec!["ghost"]));
     })
     .await;
 }
@@ -149,7 +184,8 @@ async fn revoking_what_was_made_with_a_token_reaches_all_nodes() {
     until_accepted(&second, &child).await;
     let path = format!("/api/user-tokens/{}", stolen.id());
     let wanted = json!({ "revoke": true, "descendants": true });
-    first.as_(&ada.token).put(&path, &wanted).await.expect(200);
+    let client = first.as_(&ada.token);
+    waits_for_all(&first, async || client.put(&path, &wanted).await).await.expect(200);
     assert!(!is_accepted(&second, &child).await);
 }
 
@@ -164,12 +200,15 @@ async fn leaving_a_team_reaches_all_nodes() {
         let passed = forward_auth(&second, &people.member.token, "GET").await;
         passed.header("x-auth-teams").unwrap_or_default().to_owned()
     };
-    while !teams().await.contains("Ops") {}
-    admin.put(&format!("/api/teams/{team}"), &json!({ "name": "Ops", "members": [] })).await.expect(200);
+    until("the team is known", async || teams().await.contains("Ops")).await;
+    let nobody = json!({ "name": "Ops", "members": [] });
+    let path = format!("/api/teams/{team}");
+    waits_for_all(&first, async || admin.put(&path, &nobody).await).await.expect(200);
     assert_eq!(teams().await, "Public");
-    admin.put(&format!("/api/teams/{team}"), &wanted).await.expect(200);
-    while !teams().await.contains("Ops") {}
-    admin.delete(&format!("/api/teams/{team}")).await.expect(204);
+    admin.put(&path, &wanted).await.expect(200);
+    until("the team is known", async || teams().await.contains("Ops")).await;
+    until("the ghost is forgotten", async || members(&first).await == 2).await;
+    waits_for_all(&first, async || admin.delete(&path).await).await.expect(204);
     assert_eq!(teams().await, "Public");
 }
 
@@ -184,7 +223,8 @@ async fn a_deactivation_by_a_directory_reaches_all_nodes() {
         "Operations": [operation],
     });
     let path = format!("/scim/v2/Users/{}", people.member.id);
-    let answer = first.as_(&people.admin.token).json(Method::PATCH, &path, &change).await;
+    let admin = first.as_(&people.admin.token);
+    let answer = waits_for_all(&first, async || admin.json(Method::PATCH, &path, &change).await).await;
     assert!(matches!(answer.status, 200 | 204), "{answer}");
     assert!(!is_accepted(&second, &people.member.token).await);
 }
@@ -241,9 +281,7 @@ async fn nothing_is_lost_or_doubled_between_two_who_write() {
     let verified = tokenhouse_store::audit::verify(&first.app.store, None).await.unwrap().unwrap();
     assert_eq!(verified.seq, super::head(&second).await);
     for server in [&first, &second] {
-        while server.app.feed.applied() < verified.seq {
-            tokio::task::yield_now().await;
-        }
+        until("all is shown", async || server.app.feed.applied() >= verified.seq).await;
         assert_eq!(server.app.feed.index().len(), 41);
     }
 }
@@ -254,5 +292,6 @@ async fn a_use_on_one_node_is_seen_on_the_other() {
     let ada = first.person("Ada", Role::Member).await;
     let used = generate(&first, &ada.token, "used", None).await;
     until_accepted(&second, &used.bearer()).await;
-    while super::token(&first, &ada.token, used.id()).await["last_used"].is_null() {}
+    let shows = async || !super::token(&first, &ada.token, used.id()).await["last_used"].is_null();
+    until("the use is shown", shows).await;
 }

@@ -12,7 +12,7 @@ use tokenhouse_core::people::Role;
 use tokenhouse_core::random::Random;
 use tokenhouse_testkit::server::{Database, TestServer};
 
-use super::fleet::{nodes, pair, until_accepted};
+use super::fleet::{members, nodes, pair, until, until_accepted, until_stale};
 use super::{forward_auth, generate, is_accepted, set_revoked};
 
 const END_THE_OTHERS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -45,11 +45,7 @@ async fn a_node_that_is_gone_is_waited_for_until_its_lease_has_ended_and_only_on
     let answer = first.as_(&ada.token).put(&path, &json!({ "revoke": true })).await.expect(200).json();
     assert!(started.elapsed() > LEASE, "{answer}");
     assert_eq!(nodes(&answer["receipt"]), (vec!["first", "second"], vec!["ghost"]));
-    let known = async || {
-        let mut reader = first.app.store.read().await.unwrap();
-        tokenhouse_store::nodes::all(&mut reader).await.unwrap().nodes.len()
-    };
-    while known().await > 2 {}
+    until("the ghost is forgotten", async || members(&first).await == 2).await;
     let path = format!("/api/user-tokens/{}", two.id());
     let answer = first.as_(&ada.token).put(&path, &json!({ "revoke": true })).await.expect(200).json();
     assert_eq!(nodes(&answer["receipt"]), (vec!["first", "second"], vec![]));
@@ -133,8 +129,7 @@ async fn a_database_that_lets_nobody_write_ends_the_lease_and_nothing_is_lost() 
     // As a standby does.
     read_only(&first, "on").await;
     for server in [&first, &second] {
-        while forward_auth(server, &ada.token, "GET").await.status == 200 {}
-        forward_auth(server, &ada.token, "GET").await.expect(503);
+        until_stale(server, &ada.token).await;
     }
     read_only(&first, "off").await;
     for server in [&first, &second] {
@@ -193,10 +188,7 @@ async fn a_node_that_followed_a_history_that_is_lost_stops() {
                 DELETE FROM changes WHERE seq > (SELECT seq FROM audit_head)";
     meddle(&first, last).await;
     for server in [&first, &second] {
-        let fleet = server.app.fleet.as_ref().unwrap();
-        while !fleet.is_lost() {
-            tokio::task::yield_now().await;
-        }
+        until("the loss is noticed", async || server.app.fleet.as_ref().unwrap().is_lost()).await;
         assert!(!server.app.is_fresh());
     }
 }
@@ -211,9 +203,7 @@ async fn a_node_notices_that_another_change_has_the_number_of_its_newest() {
                  UPDATE changes SET hash = sha256('another') WHERE seq = (SELECT seq FROM audit_head)";
     meddle(&first, other).await;
     for server in [&first, &second] {
-        while !server.app.fleet.as_ref().unwrap().is_lost() {
-            tokio::task::yield_now().await;
-        }
+        until("the loss is noticed", async || server.app.fleet.as_ref().unwrap().is_lost()).await;
         assert!(!server.app.is_fresh());
     }
 }

@@ -14,6 +14,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
+use super::fleet::until_stale;
 use super::forward_auth;
 
 thread_local! {
@@ -131,7 +132,7 @@ async fn a_node_without_a_database_refuses_when_its_lease_has_ended() {
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
     );
     connection.execute(sqlx::raw_sql(AssertSqlSafe(gone))).await.unwrap();
-    while forward_auth(&server, &manager.token, "GET").await.status == 200 {}
+    until_stale(&server, &manager.token).await;
     let refused = forward_auth(&server, &manager.token, "GET").await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     server.as_(&manager.token).get("/api/users/me").await.problem(503);

@@ -67,6 +67,7 @@ async fn behind(start: fn([SocketAddr; 3]) -> Proxy) {
     let (_, kept) = client.mint("kept").await;
     let direct = fleet.addresses().map(|address| Client::at(address, &kept));
     for node in &direct {
+        // It hears of the token within milliseconds.
         while node.check("GET", "/").await.status != 200 {}
     }
     fleet.servers.remove(1).kill();
