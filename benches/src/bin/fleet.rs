@@ -60,7 +60,7 @@ async fn revoke(nodes: usize, rounds: usize, table: &mut Vec<[String; 6]>) -> Re
         others.push(TestServer::builder().beside(&first, &format!("node-{number}")).start().await);
     }
     let admin = first.person("Ada", Role::Admin).await;
-    let token = first.person("Mia", Role::Member).await.token_id;
+    let token = first.service_user("Pipeline", Role::Member).await.token_id;
     let client = first.as_(&admin.token);
     let mut millis = [Vec::new(), Vec::new()];
     for round in 0..=rounds {
