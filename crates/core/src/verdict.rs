@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::codec::{Codec, NotGenuine};
+use crate::codec::{Codec, Genuine, NotGenuine};
 use crate::id::{TokenId, UserId};
 use crate::index::{Index, Owner, OwnerState, TokenState, Use};
 use crate::people::{Role, UserType};
@@ -96,6 +96,17 @@ pub fn check(
     scope: Scope,
     used: Use,
 ) -> Result<Accepted, Refused> {
+    check_genuine(codec, index, bearer, scope, used).map(|(accepted, _)| accepted)
+}
+
+/// The same, also for whoever reads what is written in the token.
+pub fn check_genuine<'a>(
+    codec: &Codec,
+    index: &Index,
+    bearer: &'a [u8],
+    scope: Scope,
+    used: Use,
+) -> Result<(Accepted, Genuine<'a>), Refused> {
     let genuine = codec.read(bearer).map_err(|refusal| {
         Refused::anonymous(match refusal {
             NotGenuine::Malformed => Reason::Malformed,
@@ -107,7 +118,7 @@ pub fn check(
             return Err(Refused { reason, token: Some((found.token.id, found.owner.state.id)) });
         }
         found.note(used);
-        Ok(Accepted { token: found.token, owner: found.owner })
+        Ok((Accepted { token: found.token, owner: found.owner }, genuine))
     });
     checked.unwrap_or(Err(Refused::anonymous(Reason::Unknown)))
 }

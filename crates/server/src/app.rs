@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokenhouse_core::clock::Clock;
-use tokenhouse_core::codec::Codec;
+use tokenhouse_core::codec::{Codec, Genuine};
 use tokenhouse_core::id::{SessionId, TokenId, UserId};
 use tokenhouse_core::index::Use;
 use tokenhouse_core::keys::MasterKey;
@@ -124,8 +124,18 @@ impl App {
 
     /// Checks a bearer token by the one rule, counts it, and notes the use if it is good.
     pub fn check(&self, at: Checkpoint, bearer: &[u8], ip: std::net::IpAddr) -> Result<Accepted, Refused> {
+        self.check_genuine(at, bearer, ip).map(|(accepted, _)| accepted)
+    }
+
+    /// The same, also for whoever reads what is written in the token.
+    pub fn check_genuine<'a>(
+        &self,
+        at: Checkpoint,
+        bearer: &'a [u8],
+        ip: std::net::IpAddr,
+    ) -> Result<(Accepted, Genuine<'a>), Refused> {
         let used = Use { at: self.clock.now(), ip };
-        let checked = verdict::check(&self.codec, self.feed.index(), bearer, at.scope(), used);
+        let checked = verdict::check_genuine(&self.codec, self.feed.index(), bearer, at.scope(), used);
         self.metrics.check(at, checked.as_ref().err().map(|refused| refused.reason));
         checked
     }

@@ -221,14 +221,23 @@ pub fn client(connection: Option<&Connection>, headers: &HeaderMap, app: &App) -
     address::client(peer, headers, &app.config.server.trusted_proxies)
 }
 
-/// Checks the bearer token of a request, at one of the places that do so. Failures beyond what an
-/// address has become 429.
+/// Checks the bearer token of a request, at one of the places that do so.
 pub fn authenticate(parts: &Parts, app: &App, at: Checkpoint) -> Result<(Accepted, Origin), Error> {
     let origin = origin(parts, app);
-    let checked = bearer::token(&parts.headers)
-        .and_then(|token| app.check(at, token, origin.ip).map_err(|refused| Some(refused.reason)));
+    Ok((authenticate_from(origin.ip, &parts.headers, app, at)?, origin))
+}
+
+/// The same with the address it comes from. Failures beyond what an address has become 429.
+pub fn authenticate_from(
+    ip: IpAddr,
+    headers: &HeaderMap,
+    app: &App,
+    at: Checkpoint,
+) -> Result<Accepted, Error> {
+    let checked = bearer::token(headers)
+        .and_then(|token| app.check(at, token, ip).map_err(|refused| Some(refused.reason)));
     match checked {
-        Ok(accepted) => Ok((accepted, origin)),
+        Ok(accepted) => Ok(accepted),
         // Good in itself, but not for this.
         Err(Some(Reason::ScimOnly)) => {
             Err(Error::Forbidden("a SCIM token opens the SCIM endpoints and nothing else".into()))
@@ -238,7 +247,7 @@ pub fn authenticate(parts: &Parts, app: &App, at: Checkpoint) -> Result<(Accepte
         }
         Err(reason) => {
             if reason.is_some() {
-                app.limits.failed_bearer(origin.ip)?;
+                app.limits.failed_bearer(ip)?;
             }
             Err(Error::Unauthenticated(reason))
         }
