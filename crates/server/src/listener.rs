@@ -236,15 +236,19 @@ where
             tracing::debug!(%peer, %error, "the connection was gone at once");
             return;
         }
-        let Some(tls) = &self.tls else {
-            return self.serve_connection(stream, peer, slot, stop).await;
-        };
-        let handshake = timeout(self.limits.handshake, TlsAcceptor::from(tls.config()).accept(stream));
-        match stop.run_until_cancelled(handshake).await {
-            Some(Ok(Ok(stream))) => self.serve_connection(stream, peer, slot, stop).await,
-            Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
-            Some(Err(_)) => tracing::debug!(%peer, "the TLS handshake took too long"),
-            None => {}
+        match &self.tls {
+            None => self.serve_connection(stream, peer, slot, stop).await,
+            // In memory of its own, of which connections without TLS need none.
+            Some(tls) => {
+                let handshake =
+                    timeout(self.limits.handshake, TlsAcceptor::from(tls.config()).accept(stream));
+                match Box::pin(stop.run_until_cancelled(handshake)).await {
+                    Some(Ok(Ok(stream))) => Box::pin(self.serve_connection(stream, peer, slot, stop)).await,
+                    Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
+                    Some(Err(_)) => tracing::debug!(%peer, "the TLS handshake took too long"),
+                    None => {}
+                }
+            }
         }
     }
 
