@@ -225,6 +225,11 @@ impl Index {
         Some(look(Found { token: entry.token(), owner: entry.owner.load_full(), index: self, key, entry }))
     }
 
+    /// An owner as they are now.
+    pub fn owner(&self, id: UserId) -> Option<Arc<Owner>> {
+        Some(self.owners.pin().get(&id)?.load_full())
+    }
+
     /// How many tokens there are.
     pub fn len(&self) -> usize {
         self.tokens.len()

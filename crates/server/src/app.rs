@@ -174,8 +174,8 @@ impl App {
     pub async fn commit(&self, writer: Writer) -> Result<(), Error> {
         let (feed, store) = (Arc::clone(&self.feed), self.store.clone());
         let committed = tokio::spawn(async move {
-            let head = writer.commit().await?;
-            feed.follow(head.seq).await?;
+            // The turn to write lasts until the change is shown, so changes are shown one after the other.
+            feed.show(writer.commit().await?).await?;
             store.settle().await
         });
         Ok(committed.await.map_err(Error::internal)??)

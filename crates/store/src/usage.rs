@@ -22,5 +22,5 @@ pub async fn record(store: &Store, uses: &[(TokenId, Use)]) -> Result<(), Error>
     );
     let rows = serde_json::to_string(&rows).map_err(|_| Error::Corrupt("last uses".into()))?;
     sqlx::query(AssertSqlSafe(update)).bind(rows).execute(&mut *transaction).await?;
-    store.durability.commit(transaction).await
+    store.durability.commit(&mut transaction).await
 }
