@@ -156,8 +156,7 @@ pub async fn serve<A, F>(
     let shared = Arc::new(Shared { http: http(&limits), tls, answer, limits });
     while let Some((stream, peer, slot)) = shutdown.run_until_cancelled(accept(&listener, &slots)).await {
         while connections.try_join_next().is_some() {}
-        let stop = shutdown.child_token();
-        connections.spawn(Arc::clone(&shared).handle(stream, peer, slot, stop));
+        connections.spawn(Arc::clone(&shared).handle(stream, peer, slot, shutdown.clone()));
     }
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
@@ -239,16 +238,24 @@ where
         match &self.tls {
             None => self.serve_connection(stream, peer, slot, stop).await,
             // In memory of its own, of which connections without TLS need none.
-            Some(tls) => {
-                let handshake =
-                    timeout(self.limits.handshake, TlsAcceptor::from(tls.config()).accept(stream));
-                match Box::pin(stop.run_until_cancelled(handshake)).await {
-                    Some(Ok(Ok(stream))) => Box::pin(self.serve_connection(stream, peer, slot, stop)).await,
-                    Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
-                    Some(Err(_)) => tracing::debug!(%peer, "the TLS handshake took too long"),
-                    None => {}
-                }
-            }
+            Some(tls) => Box::pin(self.serve_tls(tls, stream, peer, slot, stop)).await,
+        }
+    }
+
+    async fn serve_tls(
+        &self,
+        tls: &tls::Reloading,
+        stream: TcpStream,
+        peer: SocketAddr,
+        slot: Option<OwnedSemaphorePermit>,
+        stop: CancellationToken,
+    ) {
+        let handshake = timeout(self.limits.handshake, TlsAcceptor::from(tls.config()).accept(stream));
+        match stop.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(stream))) => self.serve_connection(stream, peer, slot, stop).await,
+            Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
+            Some(Err(_)) => tracing::debug!(%peer, "the TLS handshake took too long"),
+            None => {}
         }
     }
 

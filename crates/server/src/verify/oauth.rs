@@ -39,6 +39,13 @@ struct TokenForm {
 
 /// The token in a form, which must hold one.
 fn presented(form: &[u8]) -> Result<Cow<'_, str>, Error> {
+    // Mostly it is all there is, and no token needs to be encoded.
+    if let Ok(token) = str::from_utf8(form.strip_prefix(b"token=").unwrap_or_default())
+        && !token.is_empty()
+        && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+    {
+        return Ok(Cow::Borrowed(token));
+    }
     let mut tokens = form_urlencoded::parse(form).filter(|(name, _)| name == "token");
     match (tokens.next(), tokens.next()) {
         (Some((_, token)), None) if !token.trim().is_empty() => Ok(token),
@@ -85,7 +92,8 @@ pub struct ActiveToken<'a> {
     #[schema(value_type = String, pattern = "^(Member|Manager|Admin)$")]
     role: Role,
     /// The owner's present teams.
-    teams: &'a [String],
+    #[schema(value_type = Vec<String>)]
+    teams: Vec<Cow<'a, str>>,
     /// Person or automation.
     #[schema(value_type = String, pattern = "^(Human|Service)$")]
     user_type: UserType,
@@ -142,20 +150,20 @@ where
 
 /// Only what the index doesn't know is read from the token itself.
 fn active<'a>(app: &'a App, accepted: &'a Accepted, Issued { jti, iat }: Issued) -> ActiveToken<'a> {
-    let owner = &accepted.owner.state;
+    let (state, identity) = (&accepted.owner.state, &accepted.owner.identity);
     ActiveToken {
         active: true,
-        sub: &owner.user_id,
-        username: &owner.user_name,
-        email: &owner.email,
+        sub: identity.user_id_text(),
+        username: identity.user_name(),
+        email: identity.email_text(),
         token_type: "Bearer",
         iss: app.codec.issuer(),
         iat,
         exp: accepted.token.expires_at.map(Timestamp::seconds),
         jti,
-        role: owner.role,
-        teams: &owner.teams,
-        user_type: owner.user_type,
+        role: state.role,
+        teams: identity.team_names().collect(),
+        user_type: state.user_type,
         scope: if accepted.token.scim_only { "scim" } else { "api" },
     }
 }
