@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::codec::{Codec, Genuine, NotGenuine};
 use crate::id::{TokenId, UserId};
-use crate::index::{Index, Owner, OwnerState, TokenState, Use};
+use crate::index::{Index, Owner, Standing, TokenState, Use};
 use crate::people::{Role, UserType};
 use crate::token::{Status, TokenKind};
 
@@ -124,7 +124,7 @@ pub fn check_genuine<'a>(
 }
 
 /// The rule itself: `None` if the token is good for `scope` at `now`.
-pub fn verdict(token: &TokenState, owner: &OwnerState, scope: Scope, now: Timestamp) -> Option<Reason> {
+pub fn verdict(token: &TokenState, owner: &Standing, scope: Scope, now: Timestamp) -> Option<Reason> {
     match Status::at(now, token.expires_at, token.revoked) {
         Status::Expired => Some(Reason::Expired),
         Status::Revoked => Some(Reason::Revoked),
@@ -136,7 +136,7 @@ pub fn verdict(token: &TokenState, owner: &OwnerState, scope: Scope, now: Timest
 }
 
 /// A human's SCIM token works only while that human is an Admin.
-fn scim_right_lost(token: &TokenState, owner: &OwnerState) -> bool {
+fn scim_right_lost(token: &TokenState, owner: &Standing) -> bool {
     token.scim_only && owner.user_type == UserType::Human && owner.role < Role::Admin
 }
 
@@ -146,6 +146,7 @@ mod tests {
 
     use super::*;
     use crate::codec::OwnerClaims;
+    use crate::index::OwnerState;
     use crate::index::tests::owner;
     use crate::keys::MasterKey;
     use crate::random::Random;

@@ -186,7 +186,7 @@ impl App {
 async fn role_by_token(writer: &mut Writer, id: TokenId) -> Result<Role, Error> {
     let found = tokens::find(writer, id).await?;
     let token = found.ok_or(Error::Unauthenticated(Some(Reason::Unknown)))?;
-    match verdict::verdict(&token.state(), &token.owner.state(), Scope::Any, writer.now()) {
+    match verdict::verdict(&token.state(), &token.owner.standing(), Scope::Any, writer.now()) {
         Some(reason) => Err(Error::Unauthenticated(Some(reason))),
         None => Ok(token.owner.role),
     }

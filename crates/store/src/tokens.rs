@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
-use tokenhouse_core::index::{OwnerState, TokenState};
+use tokenhouse_core::index::{self, Standing, TokenState};
 use tokenhouse_core::people::{Name, Role, UserType, fold};
 use tokenhouse_core::token::TokenHash;
 
@@ -164,19 +164,9 @@ impl Token {
 }
 
 impl Owner {
-    /// The owner, as far as a verdict needs it: without teams.
-    pub fn state(&self) -> OwnerState {
-        OwnerState {
-            id: self.id,
-            user_id: self.user_id.clone(),
-            user_name: self.user_name.clone(),
-            email: self.email.clone(),
-            name: self.name.clone(),
-            role: self.role,
-            user_type: self.user_type,
-            teams: Vec::new(),
-            active: self.active,
-        }
+    /// The owner, as far as a verdict needs it.
+    pub const fn standing(&self) -> Standing {
+        Standing { id: self.id, role: self.role, user_type: self.user_type, active: self.active }
     }
 }
 
@@ -187,11 +177,19 @@ impl From<User> for Owner {
     }
 }
 
-impl From<&OwnerState> for Owner {
-    fn from(state: &OwnerState) -> Self {
-        let OwnerState { id, user_id, user_name, email, name, role, user_type, active, teams: _ } =
-            state.clone();
-        Self { id, user_id, user_name, email, name, role, user_type, active }
+impl From<&index::Owner> for Owner {
+    fn from(owner: &index::Owner) -> Self {
+        let (identity, Standing { id, role, user_type, active }) = (&owner.identity, owner.state);
+        Self {
+            id,
+            user_id: identity.user_id_text().to_owned(),
+            user_name: identity.user_name().to_owned(),
+            email: identity.email_text().to_owned(),
+            name: identity.name().to_owned(),
+            role,
+            user_type,
+            active,
+        }
     }
 }
 

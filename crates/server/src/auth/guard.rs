@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use tokenhouse_core::audit::{Action, Actor, Entity, Via};
 use tokenhouse_core::id::{SessionId, TokenId, UserId};
-use tokenhouse_core::index::{Owner, OwnerState};
+use tokenhouse_core::index::{Owner, OwnerState, Standing};
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::policy::{Caller, Permission};
 use tokenhouse_core::random::{NoRandomness, Random};
@@ -138,7 +138,7 @@ impl Call {
         Draft {
             action,
             entity: Entity { kind: action.entity().to_owned(), id, name: name.to_owned() },
-            actor: self.account.as_ref().map(|account| actor(&account.state)),
+            actor: self.account.as_ref().map(|account| actor(account)),
             via: self.credential.via(),
             ip: self.ip,
             request_id: self.request_id.as_ref().map(|id| id.as_str().to_owned()),
@@ -148,7 +148,7 @@ impl Call {
 
     /// A call of whoever has this account and credential.
     pub fn of(account: Arc<Owner>, credential: Credential, origin: Origin) -> Self {
-        let OwnerState { id, role, user_type, .. } = account.state;
+        let Standing { id, role, user_type, .. } = account.state;
         Self {
             caller: Caller { id, role, user_type },
             account: Some(account),
@@ -192,12 +192,12 @@ impl Call {
     }
 }
 
-fn actor(account: &OwnerState) -> Actor {
+fn actor(account: &Owner) -> Actor {
     Actor {
-        id: account.id,
-        user_id: account.user_id.clone(),
-        name: account.name.clone(),
-        user_type: account.user_type,
+        id: account.state.id,
+        user_id: account.identity.user_id_text().to_owned(),
+        name: account.identity.name().to_owned(),
+        user_type: account.state.user_type,
     }
 }
 

@@ -143,7 +143,7 @@ async fn owner_of_new(
     let owner = match wanted {
         Some(user) => users::find(writer, user).await?.map(Owner::from),
         // The index shows what was committed before this transaction.
-        None => app.feed.index().owner(call.caller.id).map(|owner| Owner::from(&owner.state)),
+        None => app.feed.index().owner(call.caller.id).map(|owner| Owner::from(&*owner)),
     };
     let refusal = match (&owner, wanted) {
         (None, _) => "there is no such user",

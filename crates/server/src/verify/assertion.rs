@@ -1,6 +1,8 @@
 //! What the gateway tells an upstream about a caller, signed: a JWT (RFC 7519) with EdDSA (RFC 8037)
 //! that lives for 60 seconds. Anybody can check it with the key at `/.well-known/jwks.json`.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -44,7 +46,7 @@ struct Claims<'a> {
     email: &'a str,
     name: &'a str,
     role: Role,
-    teams: &'a [String],
+    teams: Vec<Cow<'a, str>>,
     user_type: UserType,
     token_id: TokenId,
     iat: i64,
@@ -92,16 +94,16 @@ impl Assertion {
 
     /// The signed statement that `accepted` is calling at `now`.
     pub fn sign(&self, accepted: &Accepted, now: Timestamp, random: &Random) -> Result<String, NoRandomness> {
-        let owner = &accepted.owner.state;
+        let (state, identity) = (&accepted.owner.state, &accepted.owner.identity);
         let claims = json!(Claims {
             iss: &self.issuer,
             aud: &self.audience,
-            sub: &owner.user_id,
-            email: &owner.email,
-            name: &owner.name,
-            role: owner.role,
-            teams: &owner.teams,
-            user_type: owner.user_type,
+            sub: identity.user_id_text(),
+            email: identity.email_text(),
+            name: identity.name(),
+            role: state.role,
+            teams: identity.team_names().collect(),
+            user_type: state.user_type,
             token_id: accepted.token.id,
             iat: now.seconds(),
             exp: now.seconds() + LIFETIME,
