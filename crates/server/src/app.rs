@@ -32,7 +32,7 @@ pub struct App {
     pub clock: Clock,
     /// Makes what must not be guessed.
     pub random: Random,
-    /// Numbers requests.
+    /// Numbers requests and assertions.
     pub request_ids: Random,
     /// The master key, for one-time codes, sessions and questions.
     pub master: MasterKey,

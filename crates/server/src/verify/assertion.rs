@@ -12,11 +12,12 @@ use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::TokenId;
 use tokenhouse_core::keys::{MasterKey, Purpose};
 use tokenhouse_core::people::{Role, UserType};
-use tokenhouse_core::random::{NoRandomness, Random};
+use tokenhouse_core::random::Random;
 use tokenhouse_core::verdict::Accepted;
 use utoipa::ToSchema;
 
 use crate::config::Config;
+use crate::error::Error;
 
 /// Seconds an assertion lives.
 const LIFETIME: i64 = 60;
@@ -93,9 +94,9 @@ impl Assertion {
     }
 
     /// The signed statement that `accepted` is calling at `now`.
-    pub fn sign(&self, accepted: &Accepted, now: Timestamp, random: &Random) -> Result<String, NoRandomness> {
+    pub fn sign(&self, accepted: &Accepted, now: Timestamp, random: &Random) -> Result<String, Error> {
         let (state, identity) = (&accepted.owner.state, &accepted.owner.identity);
-        let claims = json!(Claims {
+        let claims = Claims {
             iss: &self.issuer,
             aud: &self.audience,
             sub: identity.user_id_text(),
@@ -108,9 +109,10 @@ impl Assertion {
             iat: now.seconds(),
             exp: now.seconds() + LIFETIME,
             jti: random.text::<16>()?,
-        });
+        };
+        let claims = serde_json::to_vec(&claims).map_err(Error::internal)?;
         let mut text = self.header.clone();
-        BASE64_URL_SAFE_NO_PAD.encode_string(claims.to_string(), &mut text);
+        BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut text);
         let signature = self.key.sign(text.as_bytes()).to_bytes();
         text.push('.');
         BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut text);
