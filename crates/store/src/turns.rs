@@ -168,7 +168,7 @@ impl Drop for Turn {
             let turns = self.turns.clone();
             runtime.spawn(async move {
                 let mut slot = turns.slot.lock().await;
-                turns.prepare(&mut slot).await
+                let _ = timeout(turns.patience, turns.prepare(&mut slot)).await;
             });
         }
     }

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use tokenhouse_core::audit::{Head, Seal};
+use tokenhouse_core::audit::{Action, Head, Seal};
 use tokenhouse_core::clock::{Clock, Timestamp};
 
 use crate::audit::Draft;
@@ -27,6 +27,8 @@ pub struct Writer {
     head: Head,
     /// The tokens that were made.
     made: Vec<Entry>,
+    /// Every record is about the making of one of these.
+    only_made: bool,
     /// A statement failed or was given up half-way.
     broken: bool,
 }
@@ -48,21 +50,20 @@ impl DerefMut for Writer {
 impl Writer {
     pub(crate) async fn begin(store: &Store, clock: &Clock) -> Result<Self, Error> {
         let mut turn = store.begin_write().await?;
-        let head = match turn.head() {
-            Some(head) => head,
-            None => {
-                let (head, mac) = audit::head(&mut turn).await?;
-                // A head that somebody set back must not be sealed again by the next record.
-                if !store.seal.holds(&head, &mac) {
-                    return Err(set_back());
-                }
-                turn.keep_head(head);
-                head
+        let head = if let Some(head) = turn.head() {
+            head
+        } else {
+            let (head, mac) = audit::head(&mut turn).await?;
+            // A head that somebody set back must not be sealed again by the next record.
+            if !store.seal.holds(&head, &mac) {
+                return Err(set_back());
             }
+            turn.keep_head(head);
+            head
         };
         let (durability, seal) = (store.durability.clone(), store.seal.clone());
-        let (now, made) = (clock.now(), Vec::new());
-        Ok(Self { turn, durability, now, seal, before: head, head, made, broken: false })
+        let (now, made, only_made) = (clock.now(), Vec::new(), true);
+        Ok(Self { turn, durability, now, seal, before: head, head, made, only_made, broken: false })
     }
 
     /// The head of the audit trail: before the first record of this transaction, the newest that is
@@ -79,6 +80,8 @@ impl Writer {
     /// Adds an audit record and gives its number. Numbers have no gaps and are in the order of
     /// commits.
     pub async fn record(&mut self, draft: Draft) -> Result<i64, Error> {
+        let makes = matches!(draft.action, Action::TokenGenerated | Action::TokenRotated);
+        self.only_made &= makes && self.made.iter().any(|token| token.id.0 == draft.entity.id);
         let record = draft.into_record(self.head.seq + 1, self.now);
         let head = self.head.after(&record);
         self.execute(audit::insertion(&record, &head)).await?;
@@ -107,8 +110,8 @@ impl Writer {
         }
         self.durability.commit(&mut self.turn).await?;
         self.turn.keep_head(self.head);
-        let Self { turn, before, head, made, .. } = self;
-        Ok(Committed { before, head, made, _turn: turn })
+        let Self { turn, before, head, made, only_made, .. } = self;
+        Ok(Committed { before, head, made: only_made.then_some(made), _turn: turn })
     }
 
     /// Runs a statement and tells how many rows it changed.
@@ -150,7 +153,7 @@ fn set_back() -> Error {
 pub struct Committed {
     before: Head,
     head: Head,
-    made: Vec<Entry>,
+    made: Option<Vec<Entry>>,
     _turn: Turn,
 }
 
@@ -167,8 +170,6 @@ impl Committed {
 
     /// The tokens that were made, if nothing else was done.
     pub fn only_made(&self) -> Option<&[Entry]> {
-        // Whatever is done has a record, and the making of a token has one.
-        let records = usize::try_from(self.head.seq - self.before.seq);
-        (records == Ok(self.made.len())).then_some(&self.made)
+        self.made.as_deref()
     }
 }

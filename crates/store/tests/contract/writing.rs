@@ -96,7 +96,7 @@ async fn of_50_who_want_one_name_one_gets_it(s: Setting) {
     let mut made = 0;
     for attempt in attempts {
         match attempt.await.unwrap() {
-            Ok(_) => made += 1,
+            Ok(()) => made += 1,
             Err(error) => assert!(matches!(error, Error::Conflict(What::TokenName)), "{error}"),
         }
     }
