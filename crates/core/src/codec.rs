@@ -7,6 +7,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::Mac as _;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -46,6 +47,15 @@ pub struct Claims {
     pub exp: Option<i64>,
 }
 
+/// The [`Claims`] about the making of a token, which nothing else knows.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Issued {
+    /// Random id of the token.
+    pub jti: String,
+    /// When it was made, seconds since the Unix epoch.
+    pub iat: i64,
+}
+
 /// Why something is not a token of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotGenuine {
@@ -70,8 +80,12 @@ impl Genuine<'_> {
         self.hash
     }
 
-    /// What was written into the token when it was made.
-    pub fn claims(&self) -> Result<Claims, NotGenuine> {
+    /// What was written into the token about its making.
+    pub fn issued(&self) -> Result<Issued, NotGenuine> {
+        self.payload()
+    }
+
+    fn payload<T: DeserializeOwned>(&self) -> Result<T, NotGenuine> {
         let json = BASE64_URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| NotGenuine::Malformed)?;
         serde_json::from_slice(&json).map_err(|_| NotGenuine::Malformed)
     }
@@ -225,8 +239,9 @@ mod tests {
         let codec = codec();
         let genuine = codec.read(text.expose().as_bytes()).unwrap();
         assert_eq!(genuine.hash(), hash);
-        let claims = genuine.claims().unwrap();
-        assert_eq!((claims.sub.as_str(), claims.iat), ("local|ada", 1_768_473_000));
+        let claims: Claims = genuine.payload().unwrap();
+        let issued = Issued { jti: "jti-1".into(), iat: 1_768_473_000 };
+        assert_eq!((claims.sub.as_str(), genuine.issued()), ("local|ada", Ok(issued)));
         assert_eq!(claims.exp, Some(1_768_473_000 + 30 * 86_400));
     }
 
@@ -258,7 +273,7 @@ mod tests {
         let (text, _) = mint();
         let codec = codec();
         let genuine = codec.read(text.expose().as_bytes()).unwrap();
-        let claims = genuine.claims().unwrap();
+        let claims: Claims = genuine.payload().unwrap();
         let parts: Vec<&str> = text.expose().split('.').collect();
         let none = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT","kid":"th1"}"#);
         let hs512 = encode(&Header::new(Algorithm::HS512), &claims, &EncodingKey::from_secret(b"x")).unwrap();
@@ -323,7 +338,7 @@ mod tests {
             let (text, hash) = codec.mint(owner, jti, Timestamp::from_seconds(seconds), None);
             let genuine = codec.read(text.expose().as_bytes());
             prop_assert_eq!(genuine.map(|g| g.hash()), Ok(hash));
-            let claims = codec.read(text.expose().as_bytes()).and_then(|g| g.claims());
+            let claims = codec.read(text.expose().as_bytes()).and_then(|g| g.payload::<Claims>());
             prop_assert_eq!(claims.map(|c| (c.sub, c.name, c.exp)), Ok((sub, name, None)));
         }
 

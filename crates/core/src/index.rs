@@ -20,12 +20,21 @@ use crate::identity::Identity;
 use crate::people::{Role, UserType};
 use crate::token::TokenHash;
 
+/// What a verdict needs of an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// The account.
+    pub id: UserId,
+    /// Present role.
+    pub role: Role,
+    /// Human or service.
+    pub user_type: UserType,
+    /// Not deactivated.
+    pub active: bool,
+}
+
 /// The present state of an account, as far as a verdict and its answer need it.
-///
-/// In this order, here and in [`Owner`], what every check reads lies side by side: with many owners
-/// each line of memory that isn't in a cache costs as much as a hash.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[repr(C)]
 pub struct OwnerState {
     /// The account.
     pub id: UserId,
@@ -47,19 +56,27 @@ pub struct OwnerState {
     pub teams: Vec<String>,
 }
 
-/// An owner, as the index holds them.
+impl OwnerState {
+    /// What a verdict needs of it.
+    pub const fn standing(&self) -> Standing {
+        let Self { id, role, user_type, active, .. } = *self;
+        Standing { id, role, user_type, active }
+    }
+}
+
+/// An owner, as the index holds them. There may be very many, and with them each line of memory that isn't in a
+/// cache costs a check as much as a hash; so there are two pieces of memory, this one and that of the texts.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[repr(C)]
 pub struct Owner {
-    /// The present state, ready to be sent.
+    /// Who they are, ready to be sent.
     pub identity: Identity,
-    /// The same, to be looked at.
-    pub state: OwnerState,
+    /// What they may.
+    pub state: Standing,
 }
 
 impl From<OwnerState> for Owner {
     fn from(state: OwnerState) -> Self {
-        Self { identity: Identity::of(&state), state }
+        Self { identity: Identity::of(&state), state: state.standing() }
     }
 }
 
@@ -223,6 +240,11 @@ impl Index {
         let (tokens, key) = (self.tokens.pin(), hash.index_key());
         let entry = tokens.get(&key)?;
         Some(look(Found { token: entry.token(), owner: entry.owner.load_full(), index: self, key, entry }))
+    }
+
+    /// An owner as they are now.
+    pub fn owner(&self, id: UserId) -> Option<Arc<Owner>> {
+        Some(self.owners.pin().get(&id)?.load_full())
     }
 
     /// How many tokens there are.

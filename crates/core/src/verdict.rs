@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::codec::{Codec, NotGenuine};
+use crate::codec::{Codec, Genuine, NotGenuine};
 use crate::id::{TokenId, UserId};
-use crate::index::{Index, Owner, OwnerState, TokenState, Use};
+use crate::index::{Index, Owner, Standing, TokenState, Use};
 use crate::people::{Role, UserType};
 use crate::token::{Status, TokenKind};
 
@@ -96,6 +96,17 @@ pub fn check(
     scope: Scope,
     used: Use,
 ) -> Result<Accepted, Refused> {
+    check_genuine(codec, index, bearer, scope, used).map(|(accepted, _)| accepted)
+}
+
+/// The same, also for whoever reads what is written in the token.
+pub fn check_genuine<'a>(
+    codec: &Codec,
+    index: &Index,
+    bearer: &'a [u8],
+    scope: Scope,
+    used: Use,
+) -> Result<(Accepted, Genuine<'a>), Refused> {
     let genuine = codec.read(bearer).map_err(|refusal| {
         Refused::anonymous(match refusal {
             NotGenuine::Malformed => Reason::Malformed,
@@ -107,13 +118,13 @@ pub fn check(
             return Err(Refused { reason, token: Some((found.token.id, found.owner.state.id)) });
         }
         found.note(used);
-        Ok(Accepted { token: found.token, owner: found.owner })
+        Ok((Accepted { token: found.token, owner: found.owner }, genuine))
     });
     checked.unwrap_or(Err(Refused::anonymous(Reason::Unknown)))
 }
 
 /// The rule itself: `None` if the token is good for `scope` at `now`.
-pub fn verdict(token: &TokenState, owner: &OwnerState, scope: Scope, now: Timestamp) -> Option<Reason> {
+pub fn verdict(token: &TokenState, owner: &Standing, scope: Scope, now: Timestamp) -> Option<Reason> {
     match Status::at(now, token.expires_at, token.revoked) {
         Status::Expired => Some(Reason::Expired),
         Status::Revoked => Some(Reason::Revoked),
@@ -125,7 +136,7 @@ pub fn verdict(token: &TokenState, owner: &OwnerState, scope: Scope, now: Timest
 }
 
 /// A human's SCIM token works only while that human is an Admin.
-fn scim_right_lost(token: &TokenState, owner: &OwnerState) -> bool {
+fn scim_right_lost(token: &TokenState, owner: &Standing) -> bool {
     token.scim_only && owner.user_type == UserType::Human && owner.role < Role::Admin
 }
 
@@ -135,6 +146,7 @@ mod tests {
 
     use super::*;
     use crate::codec::OwnerClaims;
+    use crate::index::OwnerState;
     use crate::index::tests::owner;
     use crate::keys::MasterKey;
     use crate::random::Random;

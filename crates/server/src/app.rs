@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokenhouse_core::clock::{Clock, Uptime};
-use tokenhouse_core::codec::Codec;
+use tokenhouse_core::codec::{Codec, Genuine};
 use tokenhouse_core::id::{SessionId, TokenId, UserId};
 use tokenhouse_core::index::Use;
 use tokenhouse_core::keys::MasterKey;
@@ -35,7 +35,7 @@ pub struct App {
     pub clock: Clock,
     /// Makes what must not be guessed.
     pub random: Random,
-    /// Numbers requests.
+    /// Numbers requests and assertions.
     pub request_ids: Random,
     /// The master key, for one-time codes, sessions and questions.
     pub master: MasterKey,
@@ -144,13 +144,23 @@ impl App {
 
     /// Checks a bearer token by the one rule, counts it, and notes the use if it is good.
     pub fn check(&self, at: Checkpoint, bearer: &[u8], ip: IpAddr) -> Result<Accepted, Denied> {
+        self.check_genuine(at, bearer, ip).map(|(accepted, _)| accepted)
+    }
+
+    /// The same, also for whoever reads what is written in the token.
+    pub fn check_genuine<'a>(
+        &self,
+        at: Checkpoint,
+        bearer: &'a [u8],
+        ip: IpAddr,
+    ) -> Result<(Accepted, Genuine<'a>), Denied> {
         // Before the index is looked at: what was in effect everywhere by now, it shows.
         if !self.is_fresh() {
             self.metrics.stale_check();
             return Err(Denied::Stale);
         }
         let used = Use { at: self.clock.now(), ip };
-        let checked = verdict::check(&self.codec, self.feed.index(), bearer, at.scope(), used);
+        let checked = verdict::check_genuine(&self.codec, self.feed.index(), bearer, at.scope(), used);
         self.metrics.check(at, checked.as_ref().err().map(|refused| refused.reason));
         checked.map_err(|refused| Denied::Refused(refused.reason))
     }
@@ -190,10 +200,12 @@ impl App {
     pub async fn commit(&self, writer: Writer) -> Result<i64, Error> {
         let (feed, store) = (Arc::clone(&self.feed), self.store.clone());
         let committed = tokio::spawn(async move {
-            let head = writer.commit().await?;
-            feed.follow(head.seq).await?;
+            let written = writer.commit().await?;
+            let seq = written.head().seq;
+            // The turn to write lasts until the change is shown, so changes are shown one after the other.
+            feed.show(written).await?;
             store.settle().await?;
-            Ok::<_, tokenhouse_store::Error>(head.seq)
+            Ok::<_, tokenhouse_store::Error>(seq)
         });
         Ok(committed.await.map_err(Error::internal)??)
     }
@@ -231,7 +243,7 @@ pub enum Denied {
 async fn role_by_token(writer: &mut Writer, id: TokenId) -> Result<Role, Error> {
     let found = tokens::find(writer, id).await?;
     let token = found.ok_or(Error::Unauthenticated(Some(Reason::Unknown)))?;
-    match verdict::verdict(&token.state(), &token.owner.state(), Scope::Any, writer.now()) {
+    match verdict::verdict(&token.state(), &token.owner.standing(), Scope::Any, writer.now()) {
         Some(reason) => Err(Error::Unauthenticated(Some(reason))),
         None => Ok(token.owner.role),
     }

@@ -1,5 +1,5 @@
-//! Fills the index, then follows the log of changes. There is no other way into the index, so what is
-//! checked is what was committed, in the order in which it was committed.
+//! Fills the index, then follows the log of changes, or a change of this process as soon as it is committed. There is
+//! no other way into the index, so what is checked is what was committed, in the order in which it was committed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokenhouse_core::id::{TeamId, TokenId, UserId};
 use tokenhouse_core::index::Index;
 use tokenhouse_store::changes::{self, Change};
 use tokenhouse_store::tokens::Entry;
-use tokenhouse_store::{Error, Reader, Store, audit, teams, tokens, users};
+use tokenhouse_store::{Committed, Error, Reader, Store, audit, teams, tokens, users};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -128,6 +128,25 @@ impl Feed {
             self.shown.store(caught_up.seq, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Shows a change of this process, and lets the next one write. Tokens that were made, and nothing else,
+    /// need not be read again.
+    pub async fn show(&self, committed: Committed) -> Result<(), Error> {
+        let head = committed.head();
+        if let Some(made) = committed.only_made() {
+            let mut applied = self.applied.lock().await;
+            if *applied == committed.before() && made.iter().all(|token| self.add(token)) {
+                *applied = head;
+                self.shown.store(head.seq, Ordering::Release);
+                return Ok(());
+            }
+        }
+        self.follow(head.seq).await
+    }
+
+    fn add(&self, token: &Entry) -> bool {
+        token.state.is_some_and(|state| self.index.put_token(&token.hash, state, token.owner))
     }
 
     /// Follows to the end of the log, whoever wrote it.

@@ -1,7 +1,7 @@
 //! The front door: which of two ways a request takes.
 //!
 //! Checks are answered here, past the routes: what a proxy asks before each request of its own at once,
-//! introspection and the gateway by their handlers. All else is management. It runs on a runtime of its
+//! introspection when its body is there, the gateway by its handler. All else is management. It runs on a runtime of its
 //! own, whose threads may have a lower priority, and only so much of it at a time: however much is asked
 //! of it, checks don't wait behind it.
 
@@ -45,11 +45,11 @@ where
             return Either::Left(ready(Ok(forward_auth::forward_auth(&app, request, connection))));
         }
         let app = Arc::clone(&app);
+        if request.uri().path() == oauth::INTROSPECT {
+            return Either::Right(oauth::introspect(app, request, connection));
+        }
         let request = listener::with_connection(request.map(Body::new), connection);
         Either::Right(match (request.method(), request.uri().path()) {
-            (&Method::POST, oauth::INTROSPECT) => {
-                check(app, Route::Known(oauth::INTROSPECT), request, oauth::introspect)
-            }
             // Without it upstreams trust no request that is forwarded.
             (&Method::GET, oauth::KEY_SET) => {
                 check(app, Route::Known(oauth::KEY_SET), request, oauth::key_set)

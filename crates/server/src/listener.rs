@@ -156,8 +156,7 @@ pub async fn serve<A, F>(
     let shared = Arc::new(Shared { http: http(&limits), tls, answer, limits });
     while let Some((stream, peer, slot)) = shutdown.run_until_cancelled(accept(&listener, &slots)).await {
         while connections.try_join_next().is_some() {}
-        let stop = shutdown.child_token();
-        connections.spawn(Arc::clone(&shared).handle(stream, peer, slot, stop));
+        connections.spawn(Arc::clone(&shared).handle(stream, peer, slot, shutdown.clone()));
     }
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
@@ -236,9 +235,21 @@ where
             tracing::debug!(%peer, %error, "the connection was gone at once");
             return;
         }
-        let Some(tls) = &self.tls else {
-            return self.serve_connection(stream, peer, slot, stop).await;
-        };
+        match &self.tls {
+            None => self.serve_connection(stream, peer, slot, stop).await,
+            // In memory of its own, of which connections without TLS need none.
+            Some(tls) => Box::pin(self.serve_tls(tls, stream, peer, slot, stop)).await,
+        }
+    }
+
+    async fn serve_tls(
+        &self,
+        tls: &tls::Reloading,
+        stream: TcpStream,
+        peer: SocketAddr,
+        slot: Option<OwnedSemaphorePermit>,
+        stop: CancellationToken,
+    ) {
         let handshake = timeout(self.limits.handshake, TlsAcceptor::from(tls.config()).accept(stream));
         match stop.run_until_cancelled(handshake).await {
             Some(Ok(Ok(stream))) => self.serve_connection(stream, peer, slot, stop).await,

@@ -90,6 +90,21 @@ pub fn around<F: Future<Output = Response> + Send + 'static>(
     })
 }
 
+/// The same around an answer of ours that has to wait, for a request that needn't know its number.
+pub fn known<F: Future<Output = Response> + Send + 'static>(
+    app: Arc<App>,
+    method: Method,
+    route: &'static str,
+    answer: impl FnOnce(Arc<App>) -> F,
+) -> Answering {
+    let seen = Seen::begin(&app, method, Route::Known(route));
+    let answer = AssertUnwindSafe(answer(Arc::clone(&app))).catch_unwind();
+    Box::pin(async move {
+        let Some(seen) = seen else { return Ok(unnumbered()) };
+        Ok(seen.finish(&app, answer.await.unwrap_or_else(|_| panicked())))
+    })
+}
+
 /// The same around an answer that needs no waiting.
 pub fn at_once(
     app: &App,

@@ -41,7 +41,6 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(users::one, users::update, users::deactivate))
         .routes(routes!(teams::list, teams::create))
         .routes(routes!(teams::one, teams::update, teams::delete))
-        .routes(routes!(oauth::introspect))
         // Admins.
         .routes(routes!(user_tokens::list_service))
         .routes(routes!(users::reactivate))
@@ -53,14 +52,14 @@ fn described() -> OpenApiRouter<Arc<App>> {
 /// The description of the API (OpenAPI 3.1).
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let (_, mut openapi) = described().split_for_parts();
-    openapi.merge(ForwardAuthDocumentation::openapi());
+    openapi.merge(ChecksDocumentation::openapi());
     openapi
 }
 
-/// Answers every method, and before there are routes, so it can't be among those above.
+/// Answered before there are routes, so these can't be among those above.
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(forward_auth::forward_auth))]
-struct ForwardAuthDocumentation;
+#[openapi(paths(forward_auth::forward_auth, oauth::introspect))]
+struct ChecksDocumentation;
 
 /// The description with a page to browse it, which asks no validator at swagger.io.
 fn browsable() -> SwaggerUi {

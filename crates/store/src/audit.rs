@@ -340,12 +340,16 @@ pub(crate) fn insertion(record: &Record, head: &Head) -> Query {
     .bind(head.hash.as_slice())
 }
 
-/// Replaces the head by a newer one, sealed.
-pub(crate) fn head_update(head: &Head, seal: &Seal) -> Query {
-    sqlx::query("UPDATE audit_head SET seq = $1, hash = $2, seal = $3 WHERE id = 1")
-        .bind(head.seq)
-        .bind(head.hash.as_slice())
-        .bind(seal.of(head).to_vec())
+/// Replaces the head by a newer one, sealed, if it still is the one `before`.
+pub(crate) fn head_update(before: &Head, head: &Head, seal: &Seal) -> Query {
+    sqlx::query(
+        "UPDATE audit_head SET seq = $1, hash = $2, seal = $3 WHERE id = 1 AND seq = $4 AND hash = $5",
+    )
+    .bind(head.seq)
+    .bind(head.hash.as_slice())
+    .bind(seal.of(head).to_vec())
+    .bind(before.seq)
+    .bind(before.hash.as_slice())
 }
 
 /// Stores the first head there is.

@@ -14,9 +14,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use sqlx::{Any, Transaction};
 use tokio::sync::Mutex;
 
+use crate::turns::Turn;
 use crate::{Cause, Error};
 
 /// Commits transactions and makes them durable. Cheap to clone.
@@ -70,15 +70,15 @@ impl Durability {
     }
 
     /// Commits. What it changed is visible then; to have it on disk, [`Self::settle`].
-    pub(crate) async fn commit(&self, transaction: Transaction<'static, Any>) -> Result<(), Error> {
-        let Some(syncs) = &self.0 else { return Ok(transaction.commit().await?) };
+    pub(crate) async fn commit(&self, turn: &mut Turn) -> Result<(), Error> {
+        let Some(syncs) = &self.0 else { return turn.commit().await };
         syncs.check()?;
         let number = syncs.begin();
         // Given up half-way it may still be written. It then ends with the next one, and until then
         // counts as not durable.
-        let committed = transaction.commit().await;
+        let committed = turn.commit().await;
         syncs.end(number);
-        Ok(committed?)
+        committed
     }
 
     /// Returns when everything that can be seen at the call is on disk: at once if it is.

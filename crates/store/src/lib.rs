@@ -25,6 +25,7 @@ mod store;
 pub mod teams;
 pub mod token_lists;
 pub mod tokens;
+mod turns;
 pub mod usage;
 pub mod users;
 mod writer;
@@ -33,7 +34,7 @@ pub use sqlx::AnyConnection as Connection;
 
 pub use error::{Cause, Error, What};
 pub use store::{Reader, Store};
-pub use writer::Writer;
+pub use writer::{Committed, Writer};
 
 /// A part of a longer list.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -112,7 +112,7 @@ pub async fn note_use(
         .bind(expires_at.micros())
         .execute(&mut *transaction)
         .await?;
-    store.durability.commit(transaction).await
+    store.durability.commit(&mut transaction).await
 }
 
 /// Deletes one session of a person. Tells whether there was one.

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::dialect::{Dialect, Location};
 use crate::durability::Durability;
+use crate::turns::{Turn, Turns};
 use crate::{Connection, Error, Writer, audit, keys, teams};
 
 /// How many connections read at the same time.
@@ -26,14 +27,13 @@ const READERS: u32 = 8;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a database may be silent that is asked whether it is still there.
-const SILENCE: Duration = Duration::from_secs(1);
+pub(crate) const SILENCE: Duration = Duration::from_secs(1);
 
 /// A store that is open. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) dialect: Dialect,
-    /// One connection: whoever has it writes, the others wait in line.
-    writers: AnyPool,
+    writers: Turns,
     readers: AnyPool,
     /// One connection for whoever follows the log: it never waits behind people who read.
     followers: AnyPool,
@@ -86,11 +86,15 @@ impl Store {
         connection.close().await?;
 
         let options = location.read_write()?;
-        let writers = pool(dialect, 1, &options, dialect.writer_setup()).await?;
-        if let Some(recover) = dialect.recover() {
-            sqlx::query(recover).fetch_one(&writers).await?;
-        }
-        dialect.migrator().run(&writers).await?;
+        let writers = Turns::new(dialect, &options, PATIENCE);
+        writers
+            .set_up(async |connection| {
+                if let Some(recover) = dialect.recover() {
+                    sqlx::query(recover).fetch_one(&mut *connection).await?;
+                }
+                Ok(dialect.migrator().run(connection).await?)
+            })
+            .await?;
         let readers = pool(dialect, READERS, &options, dialect.reader_setup()).await?;
         let followers = pool(dialect, 1, &options, dialect.reader_setup()).await?;
         let seal = Seal::new(master);
@@ -173,21 +177,16 @@ impl Store {
     }
 
     /// Waits for its turn and begins a transaction that writes.
-    pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Any>, Error> {
+    pub(crate) async fn begin_write(&self) -> Result<Turn, Error> {
         self.durability.check()?;
-        let mut transaction = self.writers.begin_with(self.dialect.begin_write()).await?;
-        // A statement of its own: if it fails, the transaction is there to be rolled back.
-        if let Some(lock) = self.dialect.lock_writers() {
-            sqlx::query(lock).execute(&mut *transaction).await?;
-        }
-        Ok(transaction)
+        self.writers.begin().await
     }
 
     /// Begins a transaction that writes when tokens were last used, and no change: it has no number, so on
     /// PostgreSQL others may write meanwhile.
-    pub(crate) async fn begin_uses(&self) -> Result<Transaction<'static, Any>, Error> {
+    pub(crate) async fn begin_uses(&self) -> Result<Turn, Error> {
         self.durability.check()?;
-        Ok(self.writers.begin_with(self.dialect.begin_write()).await?)
+        self.writers.begin_unnumbered().await
     }
 
     /// Begins a transaction in which every statement sees the same moment.
@@ -201,7 +200,7 @@ impl Store {
         if keys::keep(&mut transaction, master).await? {
             audit::insert_head(&mut transaction, &Head::EMPTY, &self.seal).await?;
             teams::date_public(&mut transaction, now).await?;
-            self.durability.commit(transaction).await
+            self.durability.commit(&mut transaction).await
         } else {
             keys::check(&mut transaction, self.dialect, master).await
         }

@@ -5,12 +5,13 @@ use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
-use tokenhouse_core::index::{OwnerState, TokenState};
+use tokenhouse_core::index::{self, Standing, TokenState};
 use tokenhouse_core::people::{Name, Role, UserType, fold};
 use tokenhouse_core::token::TokenHash;
 
 use crate::dialect::Dialect;
-use crate::sql::{self, BATCH, Statement};
+use crate::sql::{self, BATCH, Query, Statement};
+use crate::users::User;
 use crate::{Connection, Error, Writer};
 
 /// Selects tokens with their owners; ends within a `WHERE`.
@@ -130,6 +131,27 @@ pub struct Entry {
 }
 
 impl Token {
+    /// A token as it was just stored under this number.
+    pub fn of_new(id: TokenId, new: &NewToken<'_>, owner: Owner) -> Self {
+        Self {
+            id,
+            name: new.name.as_str().to_owned(),
+            hash: new.hash,
+            scim_only: new.scim_only,
+            created_at: new.created_at,
+            created_by: new.created_by,
+            expires_at: new.expires_at,
+            revoked_at: None,
+            deleted_at: None,
+            parent_id: new.parent_id,
+            rotates: new.rotates,
+            rotated_by: None,
+            last_used_at: None,
+            last_used_ip: None,
+            owner,
+        }
+    }
+
     /// The token, as far as a verdict needs it.
     pub fn state(&self) -> TokenState {
         TokenState {
@@ -142,18 +164,31 @@ impl Token {
 }
 
 impl Owner {
-    /// The owner, as far as a verdict needs it: without teams.
-    pub fn state(&self) -> OwnerState {
-        OwnerState {
-            id: self.id,
-            user_id: self.user_id.clone(),
-            user_name: self.user_name.clone(),
-            email: self.email.clone(),
-            name: self.name.clone(),
-            role: self.role,
-            user_type: self.user_type,
-            teams: Vec::new(),
-            active: self.active,
+    /// The owner, as far as a verdict needs it.
+    pub const fn standing(&self) -> Standing {
+        Standing { id: self.id, role: self.role, user_type: self.user_type, active: self.active }
+    }
+}
+
+impl From<User> for Owner {
+    fn from(user: User) -> Self {
+        let User { id, user_id, user_name, email, name, role, user_type, deleted_at, .. } = user;
+        Self { id, user_id, user_name, email, name, role, user_type, active: deleted_at.is_none() }
+    }
+}
+
+impl From<&index::Owner> for Owner {
+    fn from(owner: &index::Owner) -> Self {
+        let (identity, Standing { id, role, user_type, active }) = (&owner.identity, owner.state);
+        Self {
+            id,
+            user_id: identity.user_id_text().to_owned(),
+            user_name: identity.user_name().to_owned(),
+            email: identity.email_text().to_owned(),
+            name: identity.name().to_owned(),
+            role,
+            user_type,
+            active,
         }
     }
 }
@@ -200,26 +235,29 @@ impl FromRow<'_, AnyRow> for Owner {
 
 /// Stores a new token. Name or hash taken: [`Error::Conflict`].
 pub async fn insert(w: &mut Writer, new: &NewToken<'_>) -> Result<TokenId, Error> {
-    w.insert(
-        sqlx::query(
-            "INSERT INTO tokens (owner_id, name, hash, scim_only, created_at, created_by, expires_at, \
+    let id = w.insert(insertion(new)).await.map(TokenId)?;
+    let state = TokenState { id, expires_at: new.expires_at, revoked: false, scim_only: new.scim_only };
+    w.made(Entry { id, hash: new.hash, owner: new.owner, state: Some(state) });
+    Ok(id)
+}
+
+fn insertion(new: &NewToken<'_>) -> Query {
+    sqlx::query(
+        "INSERT INTO tokens (owner_id, name, hash, scim_only, created_at, created_by, expires_at, \
              parent_id, rotates, name_folded, is_service) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
              coalesce((SELECT CASE user_type WHEN 'Service' THEN 1 ELSE 0 END FROM users WHERE id = $1), 0)) \
              RETURNING id",
-        )
-        .bind(new.owner.0)
-        .bind(new.name.as_str())
-        .bind(new.hash.as_bytes().as_slice())
-        .bind(i64::from(new.scim_only))
-        .bind(new.created_at.micros())
-        .bind(new.created_by.0)
-        .bind(new.expires_at.map(Timestamp::micros))
-        .bind(new.parent_id.map(|id| id.0))
-        .bind(new.rotates.map(|id| id.0))
-        .bind(fold(new.name.as_str())),
     )
-    .await
-    .map(TokenId)
+    .bind(new.owner.0)
+    .bind(new.name.as_str())
+    .bind(new.hash.as_bytes().as_slice())
+    .bind(i64::from(new.scim_only))
+    .bind(new.created_at.micros())
+    .bind(new.created_by.0)
+    .bind(new.expires_at.map(Timestamp::micros))
+    .bind(new.parent_id.map(|id| id.0))
+    .bind(new.rotates.map(|id| id.0))
+    .bind(fold(new.name.as_str()))
 }
 
 /// Notes the number of the form that a token was made with.

@@ -15,16 +15,17 @@ pub async fn record(store: &Store, uses: &[(TokenId, Use)]) -> Result<Vec<TokenI
     let rows: Vec<_> = uses.iter().map(|(id, Use { at, ip })| (id.0, at.micros(), ip)).collect();
     let mut transaction = store.begin_uses().await?;
     let dialect = Dialect::of(&transaction);
-    // One value for all rows: SQLite looks for the name of each placeholder among all others.
+    // One value for all rows: SQLite looks for the name of each placeholder among all others. `CROSS` keeps it from
+    // going through all tokens.
     let with = format!(
         "WITH used AS (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS at, \
-         value ->> 2 AS ip FROM {}), older AS (SELECT t.id FROM tokens t JOIN used ON t.id = used.id \
-         WHERE t.last_used_at IS NULL OR t.last_used_at < used.at ORDER BY t.id",
+         value ->> 2 AS ip FROM {}), older AS (SELECT used.* FROM used CROSS JOIN tokens t \
+         WHERE t.id = used.id AND (t.last_used_at IS NULL OR t.last_used_at < used.at) ORDER BY t.id",
         dialect.json_elements("$1")
     );
     let update = format!(
-        "{with}{}) UPDATE tokens SET last_used_at = used.at, last_used_ip = used.ip \
-         FROM used JOIN older ON used.id = older.id WHERE tokens.id = used.id",
+        "{with}{}) UPDATE tokens SET last_used_at = older.at, last_used_ip = older.ip \
+         FROM older WHERE tokens.id = older.id",
         dialect.unless_locked()
     );
     let left = format!("{with}) SELECT id FROM older");
@@ -34,6 +35,6 @@ pub async fn record(store: &Store, uses: &[(TokenId, Use)]) -> Result<Vec<TokenI
         "" => Vec::new(),
         _ => sqlx::query_scalar(AssertSqlSafe(left)).bind(rows).fetch_all(&mut *transaction).await?,
     };
-    store.durability.commit(transaction).await?;
+    store.durability.commit(&mut transaction).await?;
     Ok(left.into_iter().map(TokenId).collect())
 }

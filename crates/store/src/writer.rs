@@ -2,26 +2,33 @@
 
 use std::ops::{Deref, DerefMut};
 
+use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Row as _, Transaction};
-use tokenhouse_core::audit::{Head, Seal};
+use tokenhouse_core::audit::{Action, Head, Seal};
 use tokenhouse_core::clock::{Clock, Timestamp};
 
 use crate::audit::Draft;
 use crate::durability::Durability;
 use crate::sql::Query;
+use crate::tokens::Entry;
+use crate::turns::Turn;
 use crate::{Connection, Error, Store, audit};
 
 /// One write transaction; all others wait until it ends. Dropped, it is rolled back. After an
 /// error it can only be dropped.
 #[derive(Debug)]
 pub struct Writer {
-    transaction: Transaction<'static, Any>,
+    turn: Turn,
     durability: Durability,
     now: Timestamp,
     seal: Seal,
+    /// The head before the first record.
+    before: Head,
     head: Head,
-    recorded: bool,
+    /// The tokens that were made.
+    made: Vec<Entry>,
+    /// Every record is about the making of one of these.
+    only_made: bool,
     /// A statement failed or was given up half-way.
     broken: bool,
 }
@@ -30,29 +37,33 @@ impl Deref for Writer {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        &self.transaction
+        &self.turn
     }
 }
 
 impl DerefMut for Writer {
     fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.transaction
+        &mut self.turn
     }
 }
 
 impl Writer {
     pub(crate) async fn begin(store: &Store, clock: &Clock) -> Result<Self, Error> {
-        let mut transaction = store.begin_write().await?;
-        let (head, mac) = audit::head(&mut transaction).await?;
-        // A head that somebody set back must not be sealed again by the next record.
-        if !store.seal.holds(&head, &mac) {
-            return Err(Error::Corrupt(
-                "the head of the audit trail; `tokenhouse audit verify` tells what is wrong".into(),
-            ));
-        }
+        let mut turn = store.begin_write().await?;
+        let head = if let Some(head) = turn.head() {
+            head
+        } else {
+            let (head, mac) = audit::head(&mut turn).await?;
+            // A head that somebody set back must not be sealed again by the next record.
+            if !store.seal.holds(&head, &mac) {
+                return Err(set_back());
+            }
+            turn.keep_head(head);
+            head
+        };
         let (durability, seal) = (store.durability.clone(), store.seal.clone());
-        let now = clock.now();
-        Ok(Self { transaction, durability, now, seal, head, recorded: false, broken: false })
+        let (now, made, only_made) = (clock.now(), Vec::new(), true);
+        Ok(Self { turn, durability, now, seal, before: head, head, made, only_made, broken: false })
     }
 
     /// The head of the audit trail: before the first record of this transaction, the newest that is
@@ -69,35 +80,44 @@ impl Writer {
     /// Adds an audit record and gives its number. Numbers have no gaps and are in the order of
     /// commits.
     pub async fn record(&mut self, draft: Draft) -> Result<i64, Error> {
+        let makes = matches!(draft.action, Action::TokenGenerated | Action::TokenRotated);
+        self.only_made &= makes && self.made.iter().any(|token| token.id.0 == draft.entity.id);
         let record = draft.into_record(self.head.seq + 1, self.now);
         let head = self.head.after(&record);
         self.execute(audit::insertion(&record, &head)).await?;
         self.head = head;
-        self.recorded = true;
         Ok(head.seq)
     }
 
-    /// Seals the new head of the trail, commits, and gives that head. The change can be seen then, but
-    /// nobody may be told that it is made before [`Store::settle`].
+    /// Notes a token that was made.
+    pub(crate) fn made(&mut self, token: Entry) {
+        self.made.push(token);
+    }
+
+    /// Seals the new head of the trail and commits. The change can be seen then, but nobody may be told that
+    /// it is made before [`Store::settle`].
     ///
     /// # Errors
     /// [`Error::Unrecorded`] if nothing was recorded, [`Error::Broken`] if something in the
-    /// transaction failed. Nothing is changed then.
-    pub async fn commit(mut self) -> Result<Head, Error> {
-        if !self.recorded && !self.broken {
+    /// transaction failed, [`Error::Corrupt`] if somebody has moved the head of the trail. Nothing is changed then.
+    pub async fn commit(mut self) -> Result<Committed, Error> {
+        if self.head == self.before && !self.broken {
             return Err(Error::Unrecorded);
         }
-        let head = self.head;
-        let update = audit::head_update(&head, &self.seal);
-        self.execute_one(update).await?;
-        self.durability.commit(self.transaction).await?;
-        Ok(head)
+        let update = audit::head_update(&self.before, &self.head, &self.seal);
+        if self.execute(update).await? != 1 {
+            return Err(set_back());
+        }
+        self.durability.commit(&mut self.turn).await?;
+        self.turn.keep_head(self.head);
+        let Self { turn, before, head, made, only_made, .. } = self;
+        Ok(Committed { before, head, made: only_made.then_some(made), _turn: turn })
     }
 
     /// Runs a statement and tells how many rows it changed.
     pub(crate) async fn execute(&mut self, query: Query) -> Result<u64, Error> {
         self.enter()?;
-        let result = query.execute(&mut *self.transaction).await?;
+        let result = query.execute(&mut *self.turn).await?;
         self.broken = false;
         Ok(result.rows_affected())
     }
@@ -112,7 +132,7 @@ impl Writer {
     /// Runs an insertion that returns the id it gave.
     pub(crate) async fn insert(&mut self, query: Query) -> Result<i64, Error> {
         self.enter()?;
-        let row: AnyRow = query.fetch_one(&mut *self.transaction).await?;
+        let row: AnyRow = query.fetch_one(&mut *self.turn).await?;
         let id = row.try_get(0)?;
         self.broken = false;
         Ok(id)
@@ -121,5 +141,35 @@ impl Writer {
     /// Counts as broken until the statement has succeeded, so also if it is given up half-way.
     fn enter(&mut self) -> Result<(), Error> {
         if std::mem::replace(&mut self.broken, true) { Err(Error::Broken) } else { Ok(()) }
+    }
+}
+
+fn set_back() -> Error {
+    Error::Corrupt("the head of the audit trail; `tokenhouse audit verify` tells what is wrong".into())
+}
+
+/// What was committed. Nobody else writes until it is dropped.
+#[derive(Debug)]
+pub struct Committed {
+    before: Head,
+    head: Head,
+    made: Option<Vec<Entry>>,
+    _turn: Turn,
+}
+
+impl Committed {
+    /// The head of the audit trail.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The head of the audit trail before it.
+    pub fn before(&self) -> Head {
+        self.before
+    }
+
+    /// The tokens that were made, if nothing else was done.
+    pub fn only_made(&self) -> Option<&[Entry]> {
+        self.made.as_deref()
     }
 }

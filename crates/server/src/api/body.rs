@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Request};
-use http::header;
+use axum::BoxError;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path};
 use http::request::Parts;
-use http_body::Body as _;
+use http::{Request, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -42,7 +43,7 @@ pub struct Json<T>(pub T);
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
     type Rejection = Error;
 
-    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Error> {
+    async fn from_request(request: Request<Body>, _: &Arc<App>) -> Result<Self, Error> {
         let bytes = read(request, JSON).await?;
         from_json(&bytes).map(Self)
     }
@@ -52,7 +53,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
 impl<T: DeserializeOwned> OptionalFromRequest<Arc<App>> for Json<T> {
     type Rejection = Error;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Option<Self>, Error> {
+    async fn from_request(request: Request<Body>, app: &Arc<App>) -> Result<Option<Self>, Error> {
         if request.body().is_end_stream() {
             return Ok(None);
         }
@@ -67,8 +68,8 @@ pub struct Form<T>(pub T);
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for Form<T> {
     type Rejection = Error;
 
-    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Error> {
-        let bytes = read(request, FORM).await?;
+    async fn from_request(request: Request<Body>, _: &Arc<App>) -> Result<Self, Error> {
+        let bytes = form(request).await?;
         serde_html_form::from_bytes(&bytes)
             .map(Self)
             .map_err(|error| Error::BadRequest(format!("the form is wrong: {error}")))
@@ -111,8 +112,19 @@ impl FromRequestParts<Arc<App>> for Id {
     }
 }
 
+/// The whole body of a form, still encoded.
+pub async fn form<B>(request: Request<B>) -> Result<Bytes, Error>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
+{
+    read(request, FORM).await
+}
+
 /// The whole body of a request, if it is one of those that are taken.
-pub async fn read(request: Request, accepted: Accepted) -> Result<Vec<u8>, Error> {
+pub async fn read<B>(request: Request<B>, accepted: Accepted) -> Result<Bytes, Error>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
+{
     let Accepted { media_types, limit } = accepted;
     let sent = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = sent.and_then(|sent| sent.split(';').next()).unwrap_or_default().trim();
@@ -124,7 +136,7 @@ pub async fn read(request: Request, accepted: Accepted) -> Result<Vec<u8>, Error
         Err(_) => Err(Error::BodyTooSlow),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::TooLarge { limit, of: "bytes" }),
         Ok(Err(_)) => Err(Error::BadRequest("the body did not arrive whole".into())),
-        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
     }
 }
 

@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use tokenhouse_core::audit::{Action, Actor, Entity, Via};
 use tokenhouse_core::id::{SessionId, TokenId, UserId};
-use tokenhouse_core::index::{Owner, OwnerState};
+use tokenhouse_core::index::{Owner, OwnerState, Standing};
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::policy::{Caller, Permission};
 use tokenhouse_core::random::{NoRandomness, Random};
@@ -138,7 +138,7 @@ impl Call {
         Draft {
             action,
             entity: Entity { kind: action.entity().to_owned(), id, name: name.to_owned() },
-            actor: self.account.as_ref().map(|account| actor(&account.state)),
+            actor: self.account.as_ref().map(|account| actor(account)),
             via: self.credential.via(),
             ip: self.ip,
             request_id: self.request_id.as_ref().map(|id| id.as_str().to_owned()),
@@ -148,7 +148,7 @@ impl Call {
 
     /// A call of whoever has this account and credential.
     pub fn of(account: Arc<Owner>, credential: Credential, origin: Origin) -> Self {
-        let OwnerState { id, role, user_type, .. } = account.state;
+        let Standing { id, role, user_type, .. } = account.state;
         Self {
             caller: Caller { id, role, user_type },
             account: Some(account),
@@ -192,12 +192,12 @@ impl Call {
     }
 }
 
-fn actor(account: &OwnerState) -> Actor {
+fn actor(account: &Owner) -> Actor {
     Actor {
-        id: account.id,
-        user_id: account.user_id.clone(),
-        name: account.name.clone(),
-        user_type: account.user_type,
+        id: account.state.id,
+        user_id: account.identity.user_id_text().to_owned(),
+        name: account.identity.name().to_owned(),
+        user_type: account.state.user_type,
     }
 }
 
@@ -221,31 +221,40 @@ pub fn client(connection: Option<&Connection>, headers: &HeaderMap, app: &App) -
     address::client(peer, headers, &app.config.server.trusted_proxies)
 }
 
-/// Checks the bearer token of a request, at one of the places that do so. Failures beyond what an
-/// address has become 429.
+/// Checks the bearer token of a request, at one of the places that do so.
 pub fn authenticate(parts: &Parts, app: &App, at: Checkpoint) -> Result<(Accepted, Origin), Error> {
     let origin = origin(parts, app);
-    let checked = bearer::token(&parts.headers)
-        .map_err(|reason| reason.map(Denied::Refused))
-        .and_then(|token| app.check(at, token, origin.ip).map_err(Some));
-    let checked = checked.map_err(|denied| match denied {
-        Some(Denied::Refused(reason)) => Ok(Some(reason)),
-        Some(Denied::Stale) => Err(Error::Stale),
-        None => Ok(None),
-    });
-    match checked {
-        Ok(accepted) => Ok((accepted, origin)),
-        Err(Err(stale)) => Err(stale),
+    Ok((authenticate_from(origin.ip, &parts.headers, app, at)?, origin))
+}
+
+/// The same with the address it comes from. Failures beyond what an address has become 429.
+pub fn authenticate_from(
+    ip: IpAddr,
+    headers: &HeaderMap,
+    app: &App,
+    at: Checkpoint,
+) -> Result<Accepted, Error> {
+    let checked = match bearer::token(headers) {
+        Ok(token) => app.check(at, token, ip).map_err(Some),
+        Err(reason) => Err(reason.map(Denied::Refused)),
+    };
+    let reason = match checked {
+        Ok(accepted) => return Ok(accepted),
+        Err(Some(Denied::Stale)) => return Err(Error::Stale),
+        Err(Some(Denied::Refused(reason))) => Some(reason),
+        Err(None) => None,
+    };
+    match reason {
         // Good in itself, but not for this.
-        Err(Ok(Some(Reason::ScimOnly))) => {
+        Some(Reason::ScimOnly) => {
             Err(Error::Forbidden("a SCIM token opens the SCIM endpoints and nothing else".into()))
         }
-        Err(Ok(Some(Reason::Forbidden))) => {
+        Some(Reason::Forbidden) => {
             Err(Error::Forbidden("a SCIM token works only while its owner is an Admin".into()))
         }
-        Err(Ok(reason)) => {
+        reason => {
             if reason.is_some() {
-                app.limits.failed_bearer(origin.ip)?;
+                app.limits.failed_bearer(ip)?;
             }
             Err(Error::Unauthenticated(reason))
         }

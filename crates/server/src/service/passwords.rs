@@ -154,7 +154,7 @@ pub async fn change(
     new: Typed,
 ) -> Result<SessionSecret, Error> {
     let user = call.caller.id;
-    let known = call.account.as_ref().map_or("", |account| account.state.user_name.as_str());
+    let known = call.account.as_ref().map_or("", |account| account.identity.user_name());
     let attempt = app.limits.sign_in(browser.origin.ip, known, app.clock.now())?;
     let stored = passwords::of_user(&mut *app.store.read().await?, user).await?;
     if !app.passwords.verify(present, stored.clone()).await? {

@@ -166,7 +166,7 @@ pub(super) async fn record(
     action: Action,
     changes: Changes,
 ) -> Result<(), Error> {
-    let name = call.account.as_ref().map_or("", |account| account.state.name.as_str());
+    let name = call.account.as_ref().map_or("", |account| account.identity.name());
     writer.record(call.draft(action, call.caller.id.0, name, changes.0)).await?;
     Ok(())
 }

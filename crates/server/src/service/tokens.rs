@@ -14,7 +14,7 @@ use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::people::{Name, UserType};
 use tokenhouse_core::policy::{Access, Permission};
 use tokenhouse_core::token::{Lifetime, LifetimePolicy, Plaintext, Status, TokenKind};
-use tokenhouse_store::tokens::{self, NewToken, Token};
+use tokenhouse_store::tokens::{self, NewToken, Owner, Token};
 use tokenhouse_store::{Connection, Writer, users};
 
 use super::{Changes, require};
@@ -63,7 +63,7 @@ pub(super) async fn generate_in(
     let mut fields = Fields::default();
     let name = fields.check("name", Name::parse(wanted.name));
     let lifetime = fields.check("expires_in_days", policy(app).check(wanted.expires_in_days));
-    let owner = owner_of_new(&mut writer, call, wanted.user_id, &mut fields).await?;
+    let owner = owner_of_new(app, &mut writer, call, wanted.user_id, &mut fields).await?;
     fields.finish()?;
     let (Some(name), Some(lifetime), Some(owner)) = (name, lifetime, owner) else {
         return Err(Error::internal("a field was wrong, but not noted"));
@@ -102,7 +102,8 @@ pub(super) async fn generate_first(
         return Err(Error::internal("a field was wrong, but not noted"));
     };
     let scim_only = wanted.scim_endpoints_only;
-    insert(app, call, writer, Plan { owner, name, lifetime, scim_only, rotates: None, form }).await
+    let plan = Plan { owner: owner.into(), name, lifetime, scim_only, rotates: None, form };
+    insert(app, call, writer, plan).await
 }
 
 /// How long new tokens may live.
@@ -134,18 +135,23 @@ fn may_provision(call: &Call, scim_only: bool) -> Result<(), Error> {
 
 /// The owner of a new token: the caller, or an active service user.
 async fn owner_of_new(
-    connection: &mut Connection,
+    app: &App,
+    writer: &mut Writer,
     call: &Call,
     wanted: Option<UserId>,
     fields: &mut Fields,
-) -> Result<Option<users::User>, Error> {
-    let owner = users::find(connection, wanted.unwrap_or(call.caller.id)).await?;
+) -> Result<Option<Owner>, Error> {
+    let owner = match wanted {
+        Some(user) => users::find(writer, user).await?.map(Owner::from),
+        // The index shows what was committed before this transaction.
+        None => app.feed.index().owner(call.caller.id).map(|owner| Owner::from(&*owner)),
+    };
     let refusal = match (&owner, wanted) {
         (None, _) => "there is no such user",
         (Some(user), Some(_)) if user.user_type == UserType::Human => {
             "must be a service user: personal tokens are made by their owner only"
         }
-        (Some(user), _) if user.deleted_at.is_some() => "is deactivated; reactivate it first",
+        (Some(user), _) if !user.active => "is deactivated; reactivate it first",
         _ => return Ok(owner),
     };
     fields.wrong("user_id", refusal);
@@ -154,7 +160,7 @@ async fn owner_of_new(
 
 /// A token about to be minted.
 struct Plan<'a> {
-    owner: users::User,
+    owner: Owner,
     name: Name,
     lifetime: Lifetime,
     scim_only: bool,
@@ -199,8 +205,7 @@ async fn insert(app: &App, call: &Call, writer: &mut Writer, plan: Plan<'_>) -> 
         .note("rotates", None, rotates);
     let action = if rotates.is_some() { Action::TokenRotated } else { Action::TokenGenerated };
     writer.record(call.draft(action, id.0, name.as_str(), changes.0)).await?;
-    let token = tokens::find(writer, id).await?.ok_or_else(|| Error::internal("a token vanished"))?;
-    Ok(Generated { token, bearer_token })
+    Ok(Generated { token: Token::of_new(id, &new, owner), bearer_token })
 }
 
 /// The caller's personal tokens, newest first.

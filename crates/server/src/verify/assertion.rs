@@ -1,6 +1,8 @@
 //! What the gateway tells an upstream about a caller, signed: a JWT (RFC 7519) with EdDSA (RFC 8037)
 //! that lives for 60 seconds. Anybody can check it with the key at `/.well-known/jwks.json`.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -10,11 +12,12 @@ use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::TokenId;
 use tokenhouse_core::keys::{MasterKey, Purpose};
 use tokenhouse_core::people::{Role, UserType};
-use tokenhouse_core::random::{NoRandomness, Random};
+use tokenhouse_core::random::Random;
 use tokenhouse_core::verdict::Accepted;
 use utoipa::ToSchema;
 
 use crate::config::Config;
+use crate::error::Error;
 
 /// Seconds an assertion lives.
 const LIFETIME: i64 = 60;
@@ -44,7 +47,7 @@ struct Claims<'a> {
     email: &'a str,
     name: &'a str,
     role: Role,
-    teams: &'a [String],
+    teams: Vec<Cow<'a, str>>,
     user_type: UserType,
     token_id: TokenId,
     iat: i64,
@@ -91,24 +94,25 @@ impl Assertion {
     }
 
     /// The signed statement that `accepted` is calling at `now`.
-    pub fn sign(&self, accepted: &Accepted, now: Timestamp, random: &Random) -> Result<String, NoRandomness> {
-        let owner = &accepted.owner.state;
-        let claims = json!(Claims {
+    pub fn sign(&self, accepted: &Accepted, now: Timestamp, random: &Random) -> Result<String, Error> {
+        let (state, identity) = (&accepted.owner.state, &accepted.owner.identity);
+        let claims = Claims {
             iss: &self.issuer,
             aud: &self.audience,
-            sub: &owner.user_id,
-            email: &owner.email,
-            name: &owner.name,
-            role: owner.role,
-            teams: &owner.teams,
-            user_type: owner.user_type,
+            sub: identity.user_id_text(),
+            email: identity.email_text(),
+            name: identity.name(),
+            role: state.role,
+            teams: identity.team_names().collect(),
+            user_type: state.user_type,
             token_id: accepted.token.id,
             iat: now.seconds(),
             exp: now.seconds() + LIFETIME,
             jti: random.text::<16>()?,
-        });
+        };
+        let claims = serde_json::to_vec(&claims).map_err(Error::internal)?;
         let mut text = self.header.clone();
-        BASE64_URL_SAFE_NO_PAD.encode_string(claims.to_string(), &mut text);
+        BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut text);
         let signature = self.key.sign(text.as_bytes()).to_bytes();
         text.push('.');
         BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut text);

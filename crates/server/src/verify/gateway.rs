@@ -66,7 +66,8 @@ pub async fn gateway(State(app): State<Arc<App>>, request: Request) -> Result<Re
     }
     let mut identity = HeaderMap::new();
     identity::add(&mut identity, &accepted);
-    identity::add_assertion(&mut identity, app.assertion.sign(&accepted, app.clock.now(), &app.random)?);
+    // Its number has to be unique, which costs the system nothing.
+    identity::add_assertion(&mut identity, app.assertion.sign(&accepted, app.clock.now(), &app.request_ids)?);
     let connection = parts.extensions.get::<Connection>();
     let origin = proxy::Origin {
         // The peer, since the client's own list of addresses is passed on and ends with the one before it.

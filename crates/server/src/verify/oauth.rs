@@ -1,54 +1,64 @@
 //! `/oauth/introspect` (RFC 7662), `/oauth/revoke` (RFC 7009) and `/.well-known/jwks.json` (RFC 7517).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use axum::BoxError;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
-use axum::response::IntoResponse;
-use http::{HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use serde::Serialize;
 use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::codec::Issued;
 use tokenhouse_core::people::{Role, UserType};
+use tokenhouse_core::policy::Permission;
 use tokenhouse_core::verdict::Accepted;
 use utoipa::ToSchema;
 
 use super::assertion::KeySet;
-use crate::api::body::Form;
+use crate::api::body;
 use crate::app::{App, Denied};
-use crate::auth::guard::{Origin, SeesPeople};
+use crate::auth::address;
+use crate::auth::guard::{self, Call, Credential, Origin};
 use crate::error::{Error, Problem};
+use crate::listener::Connection;
 use crate::metrics::Checkpoint;
+use crate::observe::{self, Answering};
 use crate::service::tokens;
 
 /// The token in question.
-#[derive(Deserialize, ToSchema)]
-pub struct TokenForm {
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "for the description only")]
+struct TokenForm {
     /// The token itself.
     token: Option<String>,
     /// Known to RFC 7009 and 7662; makes no difference here.
-    #[allow(dead_code, reason = "part of both standards")]
     token_type_hint: Option<String>,
 }
 
-/// The form holds a secret.
-impl std::fmt::Debug for TokenForm {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TokenForm(hidden)")
+/// The token in a form, which must hold one.
+fn presented(form: &[u8]) -> Result<Cow<'_, str>, Error> {
+    // Mostly it is all there is, and no token needs to be encoded.
+    if let Ok(token) = str::from_utf8(form.strip_prefix(b"token=").unwrap_or_default())
+        && !token.is_empty()
+        && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+    {
+        return Ok(Cow::Borrowed(token));
     }
-}
-
-impl TokenForm {
-    fn token(&self) -> Result<&str, Error> {
-        let token = self.token.as_deref().map(str::trim).filter(|token| !token.is_empty());
-        token.ok_or_else(|| Error::BadRequest("the form must hold `token`".into()))
+    let mut tokens = form_urlencoded::parse(form).filter(|(name, _)| name == "token");
+    match (tokens.next(), tokens.next()) {
+        (Some((_, token)), None) if !token.trim().is_empty() => Ok(token),
+        _ => Err(Error::BadRequest("the form must hold `token`, once".into())),
     }
 }
 
 /// What a token is good for.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum Introspection {
+pub enum Introspection<'a> {
     /// It is good.
-    Active(Box<ActiveToken>),
+    Active(ActiveToken<'a>),
     /// It is not, for whatever reason.
     Inactive {
         /// Always false.
@@ -58,19 +68,19 @@ pub enum Introspection {
 
 /// A good token and its owner, as they are now.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ActiveToken {
+pub struct ActiveToken<'a> {
     /// Always true.
     active: bool,
     /// The owner's `user_id`.
-    sub: String,
+    sub: &'a str,
     /// The owner's user name.
-    username: String,
+    username: &'a str,
     /// The owner's e-mail address.
-    email: String,
+    email: &'a str,
     /// Always `Bearer`.
     token_type: &'static str,
     /// Issuer.
-    iss: String,
+    iss: &'a str,
     /// When it was made, seconds since the Unix epoch.
     iat: i64,
     /// When it expires, seconds since the Unix epoch; absent is never.
@@ -82,7 +92,8 @@ pub struct ActiveToken {
     #[schema(value_type = String, pattern = "^(Member|Manager|Admin)$")]
     role: Role,
     /// The owner's present teams.
-    teams: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    teams: Vec<Cow<'a, str>>,
     /// Person or automation.
     #[schema(value_type = String, pattern = "^(Human|Service)$")]
     user_type: UserType,
@@ -101,40 +112,61 @@ pub const INTROSPECT: &str = "/oauth/introspect";
 #[utoipa::path(post, path = "/oauth/introspect", tag = "Checking tokens", security(("bearer" = [])),
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, body = Introspection), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub async fn introspect(
-    State(app): State<Arc<App>>,
-    SeesPeople(call): SeesPeople,
-    Form(form): Form<TokenForm>,
-) -> Result<axum::Json<Introspection>, Error> {
-    let presented = form.token()?.as_bytes();
-    let ip = call.ip.unwrap_or(std::net::IpAddr::from([0, 0, 0, 0]));
-    let answer = match app.check(Checkpoint::Introspection, presented, ip) {
-        Ok(accepted) => Introspection::Active(Box::new(active(&app, presented, &accepted)?)),
-        Err(Denied::Refused(_)) => Introspection::Inactive { active: false },
-        Err(Denied::Stale) => return Err(Error::Stale),
-    };
-    Ok(axum::Json(answer))
+pub fn introspect<B>(app: Arc<App>, request: Request<B>, connection: Connection) -> Answering
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let method = request.method().clone();
+    observe::known(app, method, INTROSPECT, async move |app| {
+        let answer = answer(&app, request, connection).await;
+        answer.unwrap_or_else(Error::into_response)
+    })
 }
 
-fn active(app: &App, presented: &[u8], accepted: &Accepted) -> Result<ActiveToken, Error> {
-    // Only what the index doesn't know is read from the token itself.
-    let claims = app.codec.read(presented).and_then(|genuine| genuine.claims()).map_err(Error::internal)?;
-    let owner = &accepted.owner.state;
-    Ok(ActiveToken {
+async fn answer<B>(app: &App, request: Request<B>, connection: Connection) -> Result<Response, Error>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
+{
+    if request.method() != Method::POST {
+        return Ok(([(header::ALLOW, "POST")], Error::MethodNotAllowed).into_response());
+    }
+    let ip = address::client(connection.peer.ip(), request.headers(), &app.config.server.trusted_proxies);
+    let caller = guard::authenticate_from(ip, request.headers(), app, Checkpoint::Api)?;
+    let origin = Origin { ip, request_id: None };
+    Call::of(caller.owner, Credential::Token(caller.token.id), origin).needs(Permission::SeePeople)?;
+    let form = body::form(request).await?;
+    let presented = presented(&form)?;
+    let told = match app.check_genuine(Checkpoint::Introspection, presented.trim().as_bytes(), ip) {
+        Ok((accepted, genuine)) => {
+            let issued = genuine.issued().map_err(Error::internal)?;
+            serde_json::to_vec(&Introspection::Active(active(app, &accepted, issued)))
+        }
+        Err(Denied::Refused(_)) => serde_json::to_vec(&Introspection::Inactive { active: false }),
+        Err(Denied::Stale) => return Err(Error::Stale),
+    };
+    let mut response = Response::new(Body::from(told.map_err(Error::internal)?));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// Only what the index doesn't know is read from the token itself.
+fn active<'a>(app: &'a App, accepted: &'a Accepted, Issued { jti, iat }: Issued) -> ActiveToken<'a> {
+    let (state, identity) = (&accepted.owner.state, &accepted.owner.identity);
+    ActiveToken {
         active: true,
-        sub: owner.user_id.clone(),
-        username: owner.user_name.clone(),
-        email: owner.email.clone(),
+        sub: identity.user_id_text(),
+        username: identity.user_name(),
+        email: identity.email_text(),
         token_type: "Bearer",
-        iss: claims.iss,
-        iat: claims.iat,
+        iss: app.codec.issuer(),
+        iat,
         exp: accepted.token.expires_at.map(Timestamp::seconds),
-        jti: claims.jti,
-        role: owner.role,
-        teams: owner.teams.clone(),
-        user_type: owner.user_type,
+        jti,
+        role: state.role,
+        teams: identity.team_names().collect(),
+        user_type: state.user_type,
         scope: if accepted.token.scim_only { "scim" } else { "api" },
-    })
+    }
 }
 
 /// Revoke a token by presenting it (RFC 7009)
@@ -146,10 +178,11 @@ fn active(app: &App, presented: &[u8], accepted: &Accepted) -> Result<ActiveToke
 pub async fn revoke(
     State(app): State<Arc<App>>,
     origin: Origin,
-    Form(form): Form<TokenForm>,
+    request: Request<Body>,
 ) -> Result<StatusCode, Error> {
+    let form = body::form(request).await?;
     app.limits.revocation(origin.ip)?;
-    tokens::revoke_presented(&app, form.token()?.as_bytes(), origin).await?;
+    tokens::revoke_presented(&app, presented(&form)?.trim().as_bytes(), origin).await?;
     Ok(StatusCode::OK)
 }
 

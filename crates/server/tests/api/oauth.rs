@@ -66,8 +66,11 @@ async fn what_is_not_good_is_just_inactive(server: TestServer) {
         let answer = admin.post_form("/oauth/introspect", &[("token", token)]).await;
         assert_eq!(answer.expect(200).json(), json!({ "active": false }));
     }
-    let answer = admin.post_form("/oauth/introspect", &[("token", genuine)]).await;
-    assert_eq!(answer.json()["active"], true);
+    let padded = format!(" {genuine} ");
+    for form in [&[("token", genuine)][..], &[("a", "%&+"), ("token", &padded)]] {
+        assert_eq!(admin.post_form("/oauth/introspect", form).await.json()["active"], true);
+    }
+    assert_eq!(admin.get("/oauth/introspect").await.expect(405).header("allow"), Some("POST"));
 }
 
 async fn whoever_holds_a_token_may_kill_it(server: TestServer) {

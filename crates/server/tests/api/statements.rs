@@ -109,6 +109,20 @@ async fn a_directory_makes_a_person_with_few_statements() {
     assert!((5..14).contains(&sent), "{sent} statements");
 }
 
+/// Begin and lock, head, caller, token, record, head, commit; the index and the answer have what was written.
+#[tokio::test]
+async fn a_token_is_minted_with_few_statements() {
+    count_statements();
+    let server = TestServer::builder().on(Database::Postgres).start().await.without_background().await;
+    let max = server.person("Max", Role::Member).await;
+    let before = statements();
+    let made = server.as_(&max.token).post("/api/user-tokens", &json!({ "name": "x" })).await;
+    let sent = statements() - before;
+    assert!((5..9).contains(&sent), "{sent} statements");
+    let bearer = Bearer::new(made.expect(201).json()["bearer_token"].as_str().unwrap());
+    super::forward_auth(&server, &bearer, "GET").await.expect(200);
+}
+
 /// With no database at all, checks go on.
 #[tokio::test]
 async fn checks_need_no_database_on_sqlite() {

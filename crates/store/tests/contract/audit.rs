@@ -30,7 +30,7 @@ async fn write(s: &Setting, at: Timestamp, drafts: Vec<Draft>) -> Head {
     for draft in drafts {
         w.record(draft).await.unwrap();
     }
-    w.commit().await.unwrap()
+    w.commit().await.unwrap().head()
 }
 
 /// A record with nothing that can be left out.
@@ -157,6 +157,15 @@ async fn a_head_that_was_set_back_is_found_and_never_sealed_again(s: Setting) {
     )
     .await;
     assert_eq!(verify(&s, None).await, Err(Broken::SealBroken(1)));
+    // A head that is known is compared when it is replaced, and read again after that.
+    for _ in 0..2 {
+        let written = async {
+            let mut w = s.store.begin(&Clock::turned(NOW)).await?;
+            w.record(draft(Action::TokenRestored, 1)).await?;
+            w.commit().await
+        };
+        assert!(matches!(written.await, Err(Error::Corrupt(_))));
+    }
     assert!(matches!(s.store.begin(&Clock::turned(NOW)).await, Err(Error::Corrupt(_))));
     assert_eq!(verify(&s, None).await, Err(Broken::SealBroken(1)));
 }

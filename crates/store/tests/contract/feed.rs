@@ -16,6 +16,7 @@ on_both!(
     the_index_gets_every_token,
     the_index_gets_every_owner,
     the_feed_tells_changes_in_order,
+    a_commit_tells_the_tokens_it_made_if_it_did_nothing_else,
     last_use_never_moves_backwards,
     many_uses_fit_into_one_call,
     an_invitation_is_stored,
@@ -103,7 +104,7 @@ async fn the_feed_tells_changes_in_order(s: Setting) {
     for (action, id) in [(Action::UserCreated, 1), (Action::TokenGenerated, 10), (Action::TeamDeleted, 2)] {
         let mut w = s.begin().await;
         w.record(draft(action, id)).await.unwrap();
-        heads.push(w.commit().await.unwrap());
+        heads.push(w.commit().await.unwrap().head());
     }
     let change = |seq, action: Action, entity_id| Change {
         seq,
@@ -127,6 +128,25 @@ async fn the_feed_tells_changes_in_order(s: Setting) {
     for lost in [another, beyond] {
         let read = changes::after(&mut c, lost, 100).await;
         assert!(matches!(read, Err(Error::HistoryLost)), "{read:?}");
+    }
+}
+
+async fn a_commit_tells_the_tokens_it_made_if_it_did_nothing_else(s: Setting) {
+    let ada = s.human("ada").await;
+    let also = [None, Some(Action::TokenRevoked), Some(Action::UserUpdated), Some(Action::TokenGenerated)];
+    for (number, also) in also.into_iter().enumerate() {
+        let mut w = s.begin().await;
+        let title = name(&format!("number {number}"));
+        let id = tokens::insert(&mut w, &token(ada, &title, u8::try_from(number).unwrap())).await.unwrap();
+        w.record(draft(Action::TokenGenerated, id.0)).await.unwrap();
+        if let Some(action) = also {
+            // About the same token, or an account or a token made earlier.
+            let entity = if action == Action::TokenRevoked { id.0 } else { 1 };
+            w.record(draft(action, entity)).await.unwrap();
+        }
+        let committed = w.commit().await.unwrap();
+        let stored = tokens::entries(&mut *s.read().await, &[id]).await.unwrap();
+        assert_eq!(committed.only_made(), also.is_none().then_some(&*stored), "{also:?}");
     }
 }
 

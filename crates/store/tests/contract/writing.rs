@@ -29,7 +29,7 @@ async fn a_change_is_there_after_the_commit(s: Setting) {
     assert!(users::find(&mut *s.read().await, id).await.unwrap().is_none());
     assert_eq!(w.record(draft(Action::UserCreated, id.0)).await.unwrap(), 1);
     assert_eq!(w.record(draft(Action::UserUpdated, id.0)).await.unwrap(), 2);
-    let head = w.commit().await.unwrap();
+    let head = w.commit().await.unwrap().head();
     let mut c = s.read().await;
     assert_eq!(users::find(&mut c, id).await.unwrap().unwrap().name, "Ada");
     assert_eq!(audit::head(&mut c).await.unwrap().0, head);
@@ -89,14 +89,14 @@ async fn of_50_who_want_one_name_one_gets_it(s: Setting) {
                 let mut w = store.begin(&Clock::turned(NOW)).await?;
                 let id = tokens::insert(&mut w, &token(ada, &name("ci"), number)).await?;
                 w.record(draft(Action::TokenGenerated, id.0)).await?;
-                w.commit().await
+                w.commit().await.map(drop)
             })
         })
         .collect();
     let mut made = 0;
     for attempt in attempts {
         match attempt.await.unwrap() {
-            Ok(_) => made += 1,
+            Ok(()) => made += 1,
             Err(error) => assert!(matches!(error, Error::Conflict(What::TokenName)), "{error}"),
         }
     }
@@ -116,7 +116,7 @@ async fn parallel_writers_leave_no_gap(s: Setting) {
                 if number % 5 == 0 {
                     return None;
                 }
-                assert_eq!(w.commit().await.unwrap().seq, seq);
+                assert_eq!(w.commit().await.unwrap().head().seq, seq);
                 Some(seq)
             })
         })

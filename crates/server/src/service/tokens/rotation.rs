@@ -6,7 +6,7 @@ use tokenhouse_core::people::Name;
 use tokenhouse_core::policy::Permission;
 use tokenhouse_core::token::Status;
 use tokenhouse_store::tokens::{self, Token};
-use tokenhouse_store::{Connection, Writer, users};
+use tokenhouse_store::{Connection, Writer};
 
 use super::{Generated, Plan, find, mint, policy, status};
 use crate::app::App;
@@ -64,9 +64,8 @@ pub(super) async fn rotate_in(
         Some(name) => name,
         None => successors_name(&mut writer, &token, now).await?,
     };
-    let missing = || Error::internal("a token's owner vanished");
-    let owner = users::find(&mut writer, token.owner.id).await?.ok_or_else(missing)?;
-    let plan = Plan { owner, name, lifetime, scim_only: token.scim_only, rotates: Some(id), form };
+    let Token { owner, scim_only, .. } = token;
+    let plan = Plan { owner, name, lifetime, scim_only, rotates: Some(id), form };
     mint(app, call, writer, plan).await
 }
 
