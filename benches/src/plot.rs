@@ -1,4 +1,4 @@
-//! Plots over the number of tokens, as SVG.
+//! Plots over the number of tokens or nodes, as SVG.
 
 use std::path::Path;
 
@@ -24,6 +24,8 @@ const COLOURS: [RGBColor; 6] = [
 pub struct Plot {
     /// What it shows.
     pub title: &'static str,
+    /// What is counted to the right.
+    pub of: &'static str,
     /// What is counted upwards.
     pub unit: &'static str,
     /// What it shows it of.
@@ -32,7 +34,7 @@ pub struct Plot {
     pub file: &'static str,
 }
 
-/// A cost over the number of tokens.
+/// A cost over a number.
 pub struct Line {
     /// What it is the cost of.
     pub name: String,
@@ -46,9 +48,9 @@ impl Line {
     }
 
     /// Adds a point; what is no number is left out.
-    pub fn put(&mut self, tokens: f64, cost: &Value) {
+    pub fn put(&mut self, number: f64, cost: &Value) {
         if let Some(cost) = cost.as_f64() {
-            self.points.push((tokens, cost));
+            self.points.push((number, cost));
             self.points.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
     }
@@ -62,8 +64,8 @@ impl Plot {
     pub fn draw(&self, file: &Path) -> Result<(), Failure> {
         let points = || self.lines.iter().flat_map(|line| line.points.iter().copied());
         let most = points().map(|(_, cost)| cost).reduce(f64::max);
-        let first = points().map(|(tokens, _)| tokens).reduce(f64::min);
-        let last = points().map(|(tokens, _)| tokens).reduce(f64::max);
+        let first = points().map(|(number, _)| number).reduce(f64::min);
+        let last = points().map(|(number, _)| number).reduce(f64::max);
         let (Some(most), Some(first), Some(last)) = (most, first, last) else {
             return Err(format!("there are no figures for {}", self.file).into());
         };
@@ -78,11 +80,11 @@ impl Plot {
             .build_cartesian_2d((first * 0.8..last * 1.25).log_scale(), 0.0..most * 1.5)?;
         chart
             .configure_mesh()
-            .x_desc("tokens")
+            .x_desc(self.of)
             .y_desc(self.unit)
             // More would stand on each other between two powers of ten.
             .x_labels(5)
-            .x_label_formatter(&|tokens| count(*tokens))
+            .x_label_formatter(&|number| count(*number))
             .y_label_formatter(&|cost| number(*cost))
             .label_style((FONT, 14))
             .axis_desc_style((FONT, 16))
@@ -107,13 +109,13 @@ impl Plot {
 }
 
 /// `1 k`, `10 M`.
-fn count(tokens: f64) -> String {
-    if tokens >= 1e6 {
-        format!("{:.0} M", tokens / 1e6)
-    } else if tokens >= 1e3 {
-        format!("{:.0} k", tokens / 1e3)
+fn count(number: f64) -> String {
+    if number >= 1e6 {
+        format!("{:.0} M", number / 1e6)
+    } else if number >= 1e3 {
+        format!("{:.0} k", number / 1e3)
     } else {
-        format!("{tokens:.0}")
+        format!("{number:.0}")
     }
 }
 
@@ -134,7 +136,8 @@ mod tests {
         let file = folder.path().join("plot.svg");
         let mut line = Line::new("a line");
         line.put(1_000.0, &Value::Null);
-        let mut plot = Plot { title: "Title", unit: "seconds", lines: vec![line], file: "plot.svg" };
+        let mut plot =
+            Plot { title: "Title", of: "tokens", unit: "seconds", lines: vec![line], file: "plot.svg" };
         assert!(plot.draw(&file).is_err());
         plot.lines[0].put(10_000_000.0, &json!(3.5));
         plot.lines[0].put(1_000.0, &json!(2.5));

@@ -17,7 +17,7 @@ const CRITERION: &str =
 const QUICK_CRITERION: [&str; 2] = ["hmac -- --quick", "verify -- --quick"];
 const FULL_CRITERION: [&str; 2] = ["hmac", "verify"];
 
-const QUICK: [&str; 13] = [
+const QUICK: [&str; 14] = [
     "memory --tokens 100000",
     "memory --tokens 1000000",
     "load --rounds 2 --seconds 1 --presented 500",
@@ -31,9 +31,10 @@ const QUICK: [&str; 13] = [
     "startup --rounds 2",
     "pages --rounds 3",
     "directory --rounds 20 --made 800",
+    "fleet --rounds 1 --seconds 1 --nodes 1,3,10 --revokes 50 --tokens 100000",
 ];
 
-const FULL: [&str; 16] = [
+const FULL: [&str; 17] = [
     "memory --tokens 1000000",
     "memory --tokens 10000000",
     "load --tokens 1000,1000000,10000000",
@@ -50,6 +51,7 @@ const FULL: [&str; 16] = [
     "startup --tokens 1000,1000000,10000000",
     "pages",
     "directory",
+    "fleet",
 ];
 
 /// Measures. Figures and plots go to `bench-results`, which is emptied first.

@@ -1,4 +1,4 @@
-//! Draws how cost grows with the number of tokens, from the figures that the other programs wrote.
+//! Draws how cost grows with the number of tokens, and of nodes, from the figures that the other programs wrote.
 #![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokenhouse_benches::Failure;
 use tokenhouse_benches::plot::{Line, Plot};
 
-/// Draw how cost grows with the number of tokens
+/// Draw how cost grows with the number of tokens, and of nodes
 #[derive(Parser)]
 struct Arguments {
     /// Folder with the figures as JSON, and those of criterion in `criterion`; the plots go there, too
@@ -29,27 +29,38 @@ fn main() -> Result<(), Failure> {
     let plots = [
         Plot {
             title: "Checking a token in process",
+            of: "tokens",
             unit: "nanoseconds",
             lines: in_process(&results.join("criterion"))?,
             file: "in-process.svg",
         },
         Plot {
             title: "A request over HTTP, on one core",
+            of: "tokens",
             unit: "µs of CPU time",
             lines: over_http(&read(&results.join("load.json"))?),
             file: "http.svg",
         },
         Plot {
             title: "Memory for each token",
+            of: "tokens",
             unit: "bytes for each token",
             lines: memory(&results)?,
             file: "memory.svg",
         },
         Plot {
             title: "From exec until ready",
+            of: "tokens",
             unit: "seconds",
             lines: vec![startup(&read(&results.join("startup.json"))?)],
             file: "startup.svg",
+        },
+        Plot {
+            title: "Until a revoke is in effect on every node",
+            of: "nodes, all on one machine",
+            unit: "milliseconds",
+            lines: fleet(&read(&results.join("fleet.json"))?),
+            file: "fleet.svg",
         },
     ];
     for plot in plots {
@@ -123,6 +134,24 @@ fn memory(results: &Path) -> Result<Vec<Line>, Failure> {
         }
     }
     Ok(vec![server, tokens_alone, index])
+}
+
+fn fleet(figures: &Value) -> Vec<Line> {
+    let lines = [
+        ("revoke, median", "/revoke_ms/median"),
+        ("revoke, p99", "/revoke_p99_ms"),
+        ("restore, which waits for nobody, median", "/restore_ms/median"),
+    ];
+    let line = |(name, of): (&str, &str)| {
+        let mut line = Line::new(name);
+        for fleet in list(&figures["revokes"]) {
+            if let Some(nodes) = fleet["nodes"].as_f64() {
+                line.put(nodes, fleet.pointer(of).unwrap_or(&Value::Null));
+            }
+        }
+        line
+    };
+    lines.into_iter().map(line).collect()
 }
 
 fn startup(figures: &Value) -> Line {
