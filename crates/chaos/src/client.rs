@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, StatusCode};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,9 @@ pub(crate) struct Clients {
     addresses: Vec<watch::Receiver<SocketAddr>>,
     names: Vec<String>,
     admin: HeaderValue,
-    pub(crate) tokens: Tokens,
+    /// Held by who changes something at a node, or by who keeps everybody from it.
+    doors: Vec<Arc<RwLock<()>>>,
+    tokens: Tokens,
     pub(crate) history: History,
     stop: CancellationToken,
 }
@@ -57,20 +59,22 @@ impl Clients {
             addresses: fleet.nodes.iter().map(Node::address).collect(),
             names: fleet.nodes.iter().map(|node| node.name.clone()).collect(),
             admin,
+            doors: fleet.nodes.iter().map(|_| Arc::default()).collect(),
             tokens: Tokens::default(),
             history: History::begin(),
             stop: CancellationToken::new(),
         }
     }
 
-    /// Lets all of them work.
-    pub(crate) fn start(self: &Arc<Self>, seed: u64) -> JoinSet<()> {
+    /// Lets all of them work. Returns when there are enough tokens and all have begun.
+    pub(crate) async fn start(self: &Arc<Self>, seed: u64) -> JoinSet<()> {
         let mut working = JoinSet::new();
         let mut random = StdRng::seed_from_u64(seed);
         let mut fork = || StdRng::from_rng(&mut random);
         for _ in 0..MINTERS {
             working.spawn(Arc::clone(self).mint(fork()));
         }
+        self.tokens.enough().await;
         for _ in 0..REVOKERS {
             working.spawn(Arc::clone(self).revoke(fork()));
         }
@@ -88,6 +92,22 @@ impl Clients {
         working.join_all().await;
     }
 
+    /// Lets nobody change anything at this node as long as the guard is there, as where a balancer knows better.
+    /// Returns when nobody does.
+    pub(crate) async fn spare(&self, node: usize) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.doors[node]).write_owned().await
+    }
+
+    /// A node at which something may be changed as long as the guard is there: this one, if possible.
+    fn enter(&self, node: usize) -> (usize, OwnedRwLockReadGuard<()>) {
+        let mut nodes = (node..node + NODES).map(|node| node % NODES);
+        let entered = nodes.find_map(|node| {
+            let guard = Arc::clone(&self.doors[node]).try_read_owned();
+            Some((node, guard.ok()?))
+        });
+        entered.expect("at most one node is spared at a time")
+    }
+
     fn connections(&self) -> Vec<Connection> {
         self.addresses.iter().cloned().map(Connection::new).collect()
     }
@@ -95,7 +115,8 @@ impl Clients {
     async fn mint(self: Arc<Self>, mut random: StdRng) {
         let mut nodes = self.connections();
         while let Some(()) = self.stop.run_until_cancelled(self.tokens.wanted()).await {
-            if !self.mint_one(&mut nodes[random.random_range(0..NODES)], &mut random).await {
+            let (node, _guard) = self.enter(random.random_range(0..NODES));
+            if !self.mint_one(&mut nodes[node], &mut random).await {
                 sleep(AFTER_FAILURE).await;
             }
         }
@@ -126,9 +147,10 @@ impl Clients {
     /// Asks until it is acknowledged, each time another node, and gives the answer.
     async fn revoke_one(&self, nodes: &mut [Connection], token: &Token, random: &mut StdRng) -> Value {
         let (began, path) = (self.history.now(), format!("/api/user-tokens/{}", token.id));
-        let (mut node, mut attempts) = (random.random_range(0..NODES), 0);
+        let (mut preferred, mut attempts) = (random.random_range(0..NODES), 0);
         loop {
             attempts += 1;
+            let (node, guard) = self.enter(preferred);
             let wanted = json!({ "revoke": true });
             let answer = nodes[node].send(Method::PUT, &path, &self.admin, &wanted, PATIENCE).await;
             if let Some(acknowledged) = answer.filter(|answer| answer.status == StatusCode::OK) {
@@ -138,8 +160,9 @@ impl Clients {
                 self.tokens.acknowledge(token.number);
                 return acknowledged.json();
             }
+            drop(guard);
             sleep(AFTER_FAILURE).await;
-            node = (node + random.random_range(1..NODES)) % NODES;
+            preferred = (node + random.random_range(1..NODES)) % NODES;
         }
     }
 

@@ -65,11 +65,15 @@ pub(crate) struct Fault {
     pub(crate) kind: Kind,
     /// With this node, where it isn't the database.
     pub(crate) node: usize,
+    /// Nobody changes anything at that node meanwhile. Otherwise one of its transactions may hold the lock of all
+    /// who write, so that nothing is acknowledged at all.
+    pub(crate) is_spared: bool,
     /// For so long, where it takes time.
     time: Duration,
 }
 
-/// Every kind once and not for long. The first two are long enough to show that the fence or the lease is missing.
+/// Every kind once and not for long. The first two, with the node spared, show that the fence or the lease is
+/// missing: revokes are acknowledged while that node can't hear of them.
 const SHORT: [(Kind, u64); 12] = [
     (Kind::SlowDown, 1_500),
     (Kind::HoleBoth, 5_000),
@@ -91,6 +95,7 @@ impl Fault {
         let fault = |(number, (kind, millis)): (usize, (Kind, u64))| Self {
             kind,
             node: number % NODES,
+            is_spared: number < 2,
             time: Duration::from_millis(millis),
         };
         SHORT.into_iter().enumerate().map(fault).collect()
@@ -102,6 +107,7 @@ impl Fault {
         faults.shuffle(random);
         for fault in &mut faults {
             fault.node = random.random_range(0..NODES);
+            fault.is_spared = random.random();
             fault.time = Duration::from_millis(random.random_range(1_000..=6_000));
         }
         faults

@@ -65,12 +65,8 @@ fn main() -> ExitCode {
     // On this thread, which stays: what it starts ends with it.
     let (mut fleet, admin) = Fleet::start(&arguments.binary, &runtime);
     let clients = Arc::new(Clients::new(&fleet, &admin));
-    let working = {
-        let _guard = runtime.enter();
-        clients.start(arguments.seed)
-    };
-    runtime.block_on(clients.tokens.enough());
-    disturb(&arguments, &mut fleet, &clients);
+    let working = runtime.block_on(clients.start(arguments.seed));
+    disturb(&arguments, &mut fleet, &clients, &runtime);
     runtime.block_on(clients.stop(working));
     let wrong = judge(&arguments, &fleet, &clients, &runtime);
     if wrong.is_empty() {
@@ -81,7 +77,7 @@ fn main() -> ExitCode {
 }
 
 /// Lets faults happen, one at a time, as long as is wanted.
-fn disturb(arguments: &Arguments, fleet: &mut Fleet, clients: &Clients) {
+fn disturb(arguments: &Arguments, fleet: &mut Fleet, clients: &Clients, runtime: &Runtime) {
     let (history, mut random) = (&clients.history, StdRng::seed_from_u64(arguments.seed));
     let first = Fault::short_round();
     let least = first.len();
@@ -89,10 +85,13 @@ fn disturb(arguments: &Arguments, fleet: &mut Fleet, clients: &Clients) {
     for (number, fault) in (1..).zip(rounds.flatten()) {
         history.enter(Kind::Nothing);
         thread::sleep(QUIET);
-        println!("{:7.1} s  {}, {}", history.now().as_secs_f64(), fleet.nodes[fault.node].name, fault.kind);
+        let spared = fault.is_spared.then(|| runtime.block_on(clients.spare(fault.node)));
+        let (now, name) = (history.now().as_secs_f64(), &fleet.nodes[fault.node].name);
+        println!("{now:7.1} s  {name}{}: {}", if fault.is_spared { ", spared" } else { "" }, fault.kind);
         history.enter(fault.kind);
         fault.inflict(fleet);
         fleet.recover();
+        drop(spared);
         let is_long_enough = history.now() >= Duration::from_secs(arguments.seconds);
         let is_enough = is_long_enough && history.events().checks.len() >= arguments.checks;
         if (number >= least && is_enough) || (arguments.weakened && !history.events().violations().is_empty())
@@ -111,7 +110,6 @@ fn judge(arguments: &Arguments, fleet: &Fleet, clients: &Clients, runtime: &Runt
     let sum = |of: fn(&Row) -> usize| rows.iter().map(of).sum::<usize>();
     println!("\n{}", report::table(&rows));
     println!("{} checks, {} violations\n", sum(Row::checks), violations.len());
-    println!("{}", report::around(&violations, &events));
     let mut wrong = Vec::new();
     if arguments.weakened {
         if violations.is_empty() {
@@ -120,6 +118,7 @@ fn judge(arguments: &Arguments, fleet: &Fleet, clients: &Clients, runtime: &Runt
     } else {
         if !violations.is_empty() {
             wrong.push(format!("{} accepts after an acknowledged revoke", violations.len()));
+            wrong.push(report::around(&violations, &events));
         }
         let counts: [fn(&Row) -> usize; 3] = [|row| row.accepted, |row| row.refused, |row| row.unavailable];
         if counts.into_iter().any(|count| sum(count) < ENOUGH) {
