@@ -39,6 +39,13 @@ pub(crate) enum Kind {
     DatabasePaused,
 }
 
+impl Kind {
+    /// Whether it happens to the database, and so to all nodes.
+    const fn is_of_database(self) -> bool {
+        matches!(self, Self::DatabaseRestarted | Self::DatabaseCrashed | Self::DatabasePaused)
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -107,10 +114,19 @@ impl Fault {
         faults.shuffle(random);
         for fault in &mut faults {
             fault.node = random.random_range(0..NODES);
-            fault.is_spared = random.random();
+            fault.is_spared = random.random::<bool>() && !fault.kind.is_of_database();
             fault.time = Duration::from_millis(random.random_range(1_000..=6_000));
         }
         faults
+    }
+
+    /// What happens, in words.
+    pub(crate) fn description(self, fleet: &Fleet) -> String {
+        if self.kind.is_of_database() {
+            return self.kind.to_string();
+        }
+        let changes = if self.is_spared { ", no changes there" } else { "" };
+        format!("{}: {}{changes}", fleet.nodes[self.node].name, self.kind)
     }
 
     /// Lets it happen, and ends it.

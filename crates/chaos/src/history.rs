@@ -83,6 +83,11 @@ impl Events {
         accepted.filter_map(violation).collect()
     }
 
+    /// How many checks were answered, in whatever way.
+    pub(crate) fn answered(&self) -> usize {
+        self.checks.iter().filter(|check| check.verdict != Verdict::Unanswered).count()
+    }
+
     /// In which kind of period a moment lies.
     pub(crate) fn kind_at(&self, moment: Duration) -> Kind {
         let after = self.periods.partition_point(|period| period.began <= moment);

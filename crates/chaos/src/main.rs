@@ -86,16 +86,15 @@ fn disturb(arguments: &Arguments, fleet: &mut Fleet, clients: &Clients, runtime:
         history.enter(Kind::Nothing);
         thread::sleep(QUIET);
         let spared = fault.is_spared.then(|| runtime.block_on(clients.spare(fault.node)));
-        let (now, name) = (history.now().as_secs_f64(), &fleet.nodes[fault.node].name);
-        println!("{now:7.1} s  {name}{}: {}", if fault.is_spared { ", spared" } else { "" }, fault.kind);
+        println!("{:7.1} s  {}", history.now().as_secs_f64(), fault.description(fleet));
         history.enter(fault.kind);
         fault.inflict(fleet);
         fleet.recover();
         drop(spared);
         let is_long_enough = history.now() >= Duration::from_secs(arguments.seconds);
-        let is_enough = is_long_enough && history.events().checks.len() >= arguments.checks;
-        if (number >= least && is_enough) || (arguments.weakened && !history.events().violations().is_empty())
-        {
+        let is_enough = is_long_enough && history.events().answered() >= arguments.checks;
+        let is_noticed = arguments.weakened && !history.events().violations().is_empty();
+        if is_noticed || (number >= least && is_enough) {
             break;
         }
     }
