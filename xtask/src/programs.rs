@@ -171,6 +171,8 @@ mod tests {
             "strace",
             "initdb",
             "caddy",
+            "haproxy",
+            "faketime",
             "python3",
             "node",
             "npm",
