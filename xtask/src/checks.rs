@@ -1,5 +1,6 @@
 //! Everything that has to pass.
 
+use crate::chaos::{self, Length};
 use crate::shell::{Shell, ShellError};
 
 const BEFORE_TESTS: [&str; 3] = [
@@ -22,6 +23,7 @@ pub(crate) fn run(shell: &Shell) -> Result<(), ShellError> {
     BEFORE_TESTS.iter().try_for_each(|line| shell.run(line))?;
     check_advisories(shell)?;
     TESTS.iter().try_for_each(|line| shell.run(line))?;
+    chaos::run(shell, &Length::default())?;
     println!("\nAll checks passed.");
     Ok(())
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "speaks to people at a terminal")]
 
 mod bench;
+mod chaos;
 mod checks;
 mod programs;
 mod shell;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::chaos::Length;
 use crate::programs::Missing;
 use crate::shell::{Shell, ShellError};
 
@@ -21,6 +23,11 @@ enum Xtask {
     Test,
     /// Only installs what the tests need and is missing
     Install,
+    /// Lets one thing after the other happen to a fleet, and looks for a token that passes after its revoke
+    Chaos {
+        #[command(flatten)]
+        length: Length,
+    },
     /// Measures what the documentation gives figures of; `docs/benchmarks.md` says how
     Bench {
         /// Fewer and shorter rounds and stores: less than three minutes instead of two hours
@@ -55,6 +62,10 @@ fn run(task: &Xtask) -> Result<(), Failure> {
             checks::run(&shell)?;
         }
         Xtask::Install => programs::install(&shell)?,
+        Xtask::Chaos { length } => {
+            programs::install_programs(&shell, programs::FOR_CHAOS)?;
+            chaos::run(&shell, length)?;
+        }
         Xtask::Bench { quick } => {
             programs::install_programs(&shell, programs::FOR_BENCHMARKS)?;
             bench::run(&shell, *quick)?;

@@ -39,6 +39,13 @@ pub(crate) const FOR_BENCHMARKS: &[Program] = &[
     Program { name: "h2load", packages: "nghttp2-client" },
 ];
 
+/// What the test of a fleet needs.
+pub(crate) const FOR_CHAOS: &[Program] = &[
+    Program { name: "cc", packages: "gcc libc6-dev" },
+    Program { name: "setpriv", packages: "util-linux" },
+    Program { name: "initdb", packages: "postgresql" },
+];
+
 /// PostgreSQL's own programs are not on the path; there is a folder for each version.
 const POSTGRESQL_VERSIONS: &str = "/usr/lib/postgresql";
 
@@ -164,6 +171,8 @@ mod tests {
             "strace",
             "initdb",
             "caddy",
+            "haproxy",
+            "faketime",
             "python3",
             "node",
             "npm",

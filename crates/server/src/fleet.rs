@@ -154,6 +154,9 @@ impl Fleet {
     /// Waits until a change is in effect on every node. `committed` is a moment when it was committed; this
     /// node's own index shows it already.
     pub async fn fence(&self, seq: i64, committed: Uptime, metrics: &Metrics) -> Receipt {
+        if cfg!(feature = "unfenced") {
+            return Receipt::of_one(seq, &self.name);
+        }
         let started = Uptime::now();
         let fence = Fence { seq, committed, store: &self.store, applied: self.applied.subscribe() };
         let receipt = fence.wait((&self.incarnation, &self.name)).await;

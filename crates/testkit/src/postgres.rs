@@ -1,16 +1,18 @@
 //! A real PostgreSQL on a private port, started once for a test process and gone with it.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::{env, fs, process, thread};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use crate::process::signal;
 
 /// What the folders of all servers are called, followed by the process they belong to.
 const FOLDER: &str = "tokenhouse-postgres-";
@@ -36,21 +38,82 @@ pub async fn database() -> String {
 /// Starts the server and gives its port.
 fn start() -> u16 {
     let (sender, receiver) = mpsc::channel();
-    // The server ends when the thread that started it does, so this thread stays until the process
-    // ends: it reads the server's log.
+    // The server ends when the thread that started it does, so this thread stays until the process ends.
     thread::spawn(move || {
+        let mut postgres = Postgres::start();
+        if sender.send(postgres.port).is_ok() {
+            let ended = postgres.server.wait();
+            panic!("PostgreSQL on port {} has ended: {ended:?}", postgres.port);
+        }
+    });
+    receiver.recv().expect("PostgreSQL starts")
+}
+
+/// How PostgreSQL is stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// Disconnects everybody and writes what is pending.
+    Fast,
+    /// Ends all its processes at once: the next start recovers, as after a crash.
+    Immediate,
+}
+
+/// A PostgreSQL that can be restarted and paused. Ends with the thread that started it, and when dropped.
+#[derive(Debug)]
+pub struct Postgres {
+    programs: PathBuf,
+    folder: PathBuf,
+    port: u16,
+    server: Child,
+}
+
+impl Postgres {
+    /// Makes and starts one: one at a time in a process.
+    ///
+    /// # Panics
+    /// If there is no PostgreSQL on this machine, or it does not start.
+    pub fn start() -> Self {
         remove_leftovers();
         let programs = programs();
         let folder = initialize(&programs);
-        let port = loop {
+        loop {
             let port = free_port();
-            if serve(&programs, &folder, port, || sender.send(port).is_ok()) {
-                break port;
+            if let Some(server) = serve(&programs, &folder, port) {
+                return Self { programs, folder, port, server };
             }
-        };
-        panic!("PostgreSQL on port {port} has ended");
-    });
-    receiver.recv().expect("PostgreSQL starts")
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Stops it and starts it again at the same port. Returns when it accepts connections.
+    ///
+    /// # Panics
+    /// If it doesn't stop or start.
+    pub fn restart(&mut self, stop: Stop) {
+        signal(if stop == Stop::Fast { "INT" } else { "QUIT" }, self.server.id());
+        self.server.wait().expect("postgres was started here");
+        self.server = serve(&self.programs, &self.folder, self.port).expect("its port is still free");
+    }
+
+    /// Its first process.
+    pub fn id(&self) -> u32 {
+        self.server.id()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if matches!(self.server.try_wait(), Ok(None)) {
+            signal("QUIT", self.server.id());
+            let _ = self.server.wait();
+        }
+        // What can't be removed is removed by the next one.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
 }
 
 /// The folder with the newest server programs; empty if they are in the `PATH`.
@@ -103,9 +166,8 @@ fn free_port() -> u16 {
     listener.local_addr().expect("a bound port").port()
 }
 
-/// Runs the server as long as it runs and tells when it is ready. `false` if it never was, because
-/// somebody else took the port.
-fn serve(programs: &Path, folder: &Path, port: u16, ready: impl Fn() -> bool) -> bool {
+/// Runs the server. Returns when it is ready; `None` if it never is, because somebody else took the port.
+fn serve(programs: &Path, folder: &Path, port: u16) -> Option<Child> {
     let mut server = command(&programs.join("postgres"))
         .arg("-D")
         .arg(folder)
@@ -116,18 +178,19 @@ fn serve(programs: &Path, folder: &Path, port: u16, ready: impl Fn() -> bool) ->
         .spawn()
         .expect("postgres runs");
     let log = BufReader::new(server.stderr.take().expect("the log of postgres"));
+    let mut lines = log.lines().map_while(Result::ok);
     let mut told = String::new();
-    let mut is_ready = false;
-    for line in log.lines().map_while(Result::ok) {
-        if is_ready {
-            continue;
+    for line in &mut lines {
+        if line.contains("ready to accept connections") {
+            // Until its end, or it would wait for somebody to read.
+            thread::spawn(move || lines.for_each(drop));
+            return Some(server);
         }
-        is_ready = line.contains("ready to accept connections") && ready();
         told.push_str(&line);
     }
     server.wait().expect("postgres was started here");
-    assert!(is_ready || told.contains("Address already in use"), "postgres did not start: {told}");
-    is_ready
+    assert!(told.contains("Address already in use"), "postgres did not start: {told}");
+    None
 }
 
 /// Removes the folders of test processes that are gone, also of one that had our number.

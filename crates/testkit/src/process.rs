@@ -266,9 +266,28 @@ impl Drop for Server {
     }
 }
 
-fn signal(name: &str, process: u32) {
+/// Sends a signal, such as `TERM`.
+pub(crate) fn signal(name: &str, process: u32) {
     let sent = Command::new("kill").args(["-s", name, &process.to_string()]).status();
     assert!(sent.expect("kill runs").success(), "SIG{name} can't be sent to {process}");
+}
+
+/// Stops a process and those that it has started, for so long.
+const PAUSE: &str = "kill -s STOP $1
+all=\"$1 $(cat /proc/$1/task/$1/children)\"
+kill -s STOP $all
+sleep $2
+kill -s CONT $all";
+
+/// Stops a process and those that it has started (SIGSTOP) and lets them go on after that time (SIGCONT), even if
+/// the caller has been killed by then.
+///
+/// # Panics
+/// If one of them ends meanwhile.
+pub fn pause(process: u32, time: Duration) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", PAUSE, "sh", &process.to_string(), &time.as_secs_f64().to_string()]);
+    assert!(shell.status().expect("sh runs").success(), "process {process} can't be paused");
 }
 
 /// The status that a server answers to a GET, over plain HTTP.
