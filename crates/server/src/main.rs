@@ -1,5 +1,9 @@
 //! The binary `tokenhouse`.
 
+// Only programs that say so in their name may lack a part.
+#[cfg(any(feature = "unfenced", feature = "unleased"))]
+compile_error!("`unfenced` and `unleased` are for `cargo xtask chaos` only; build `tokenhouse` without them");
+
 use std::process::ExitCode;
 
 use clap::Parser as _;
