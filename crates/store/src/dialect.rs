@@ -127,9 +127,9 @@ impl Dialect {
                 "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
                  PRAGMA foreign_keys = ON"
             }
-            // A process that hangs in a transaction must not stop the others for good.
+            // A process that hangs in a transaction, or is cut off, must not stop the others for long.
             Self::Postgres => {
-                "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'; \
+                "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '2s'; \
                  SET synchronous_commit = on"
             }
         }

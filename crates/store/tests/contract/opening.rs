@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use sqlx::AssertSqlSafe;
+use tokenhouse_core::audit::Action;
 use tokenhouse_core::clock::Clock;
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::keys::MasterKey;
@@ -15,7 +16,7 @@ use tokenhouse_store::teams::PUBLIC;
 use tokenhouse_store::{Error, Store, audit, passwords, sessions, teams, tokens, users};
 use tokenhouse_testkit::postgres;
 
-use crate::setting::{NOW, Setting, master, name, on_both, open};
+use crate::setting::{NOW, Setting, draft, master, name, on_both, open};
 
 on_both!(
     a_store_is_there_again_after_it_was_closed,
@@ -234,12 +235,25 @@ async fn several_processes_share_a_postgres_store() {
 }
 
 #[tokio::test]
-async fn a_writer_that_waited_in_vain_does_not_spoil_the_next_on_postgres() {
+async fn a_writer_that_hangs_does_not_stop_the_others_on_postgres() {
     let s = Setting::postgres().await;
     let other = open(&s.url).await.unwrap();
-    let held = other.begin(&Clock::turned(NOW)).await.unwrap();
+    let mut hangs = other.begin(&Clock::turned(NOW)).await.unwrap();
+    s.write(async |_| Ok(())).await;
+    let late = hangs.record(draft(Action::TokenRevoked, 1)).await;
+    assert!(matches!(late, Err(Error::Unavailable(_))), "{late:?}");
+    drop(hangs);
+    drop(other.begin(&Clock::turned(NOW)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_writer_that_waited_in_vain_does_not_spoil_the_next_on_postgres() {
+    let s = Setting::postgres().await;
+    let lock = "BEGIN; SELECT pg_advisory_xact_lock(8390876171426886)";
+    let mut held = s.raw().await;
+    sqlx::raw_sql(lock).execute(&mut held).await.unwrap();
     assert!(matches!(s.store.begin(&Clock::turned(NOW)).await, Err(Error::Unavailable(_))));
-    drop(held);
+    sqlx::raw_sql("ROLLBACK").execute(&mut held).await.unwrap();
     drop(s.store.begin(&Clock::turned(NOW)).await.unwrap());
 }
 
