@@ -20,8 +20,9 @@ use tokio::time::timeout;
 /// How many rows are read at once.
 const PAGE: i64 = 10_000;
 
-/// How long it may take to read a page of changes, so that a connection whose other end is silent is given up.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to read a page of changes, so that a connection whose other end is silent is given up
+/// before a lease has ended twice.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Keeps an index equal to a store.
 #[derive(Debug)]
@@ -157,7 +158,8 @@ impl Feed {
     }
 
     async fn follow_head(&self) -> Result<(), Error> {
-        let (head, _) = audit::head(&mut *self.store.read_log().await?).await?;
+        let read = async { audit::head(&mut *self.store.read_log().await?).await };
+        let (head, _) = timeout(PATIENCE, read).await.map_err(|_| Error::too_slow())??;
         self.follow(head.seq).await
     }
 

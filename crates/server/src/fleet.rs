@@ -121,7 +121,11 @@ impl Fleet {
     pub async fn join(&self, feed: &Feed, clock: &Clock) -> Result<(), FleetError> {
         let mut membership = self.membership();
         self.register(&mut membership, feed).await?;
-        self.renew(&mut membership, feed, clock).await
+        let joined = self.renew(&mut membership, feed, clock).await;
+        if joined.is_err() {
+            self.leave().await;
+        }
+        joined
     }
 
     /// Keeps the lease, follows the log when something is heard, and tells the others. Ends only with
@@ -199,12 +203,12 @@ impl Fleet {
     async fn renew(&self, membership: &mut Membership, feed: &Feed, clock: &Clock) -> Result<(), FleetError> {
         let before = feed.applied_head().await;
         let mut asked = Uptime::now();
-        let mut renewal = membership.renew(before.seq, self.next_renewal()).await?;
+        let mut renewal = membership.renew(before, self.next_renewal()).await?;
         if renewal.is_none() {
             // Somebody took this node for dead.
             self.register(membership, feed).await?;
             asked = Uptime::now();
-            renewal = membership.renew(before.seq, self.next_renewal()).await?;
+            renewal = membership.renew(before, self.next_renewal()).await?;
         }
         let renewal = renewal.ok_or(StoreError::NotFound)?;
         self.check(before, renewal, clock)?;
@@ -237,6 +241,12 @@ impl Fleet {
                 Err(error) => {
                     metrics.feed_failure();
                     tracing::warn!(%error, "the lease could not be renewed; trying again");
+                    // Who answers no checks needn't be waited for. The next renewal registers again.
+                    if !self.lease.holds()
+                        && let Err(error) = membership.leave().await
+                    {
+                        tracing::debug!(%error, "this node could not be taken off the list");
+                    }
                 }
             }
             if let Err(error) = self.forget_the_dead(&mut membership, &mut neighbours).await {
@@ -288,7 +298,7 @@ impl Fleet {
             }
             let (narrowed, _) = feed.narrowed();
             if narrowed > acknowledged {
-                match membership.acknowledge(feed.applied()).await {
+                match membership.acknowledge(feed.applied_head().await).await {
                     Ok(()) => acknowledged = narrowed,
                     Err(error) => tracing::warn!(%error, "a change could not be acknowledged"),
                 }

@@ -25,7 +25,7 @@ use crate::error::{Cause, Error, Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Numbers the request, catches panics, holds the answer back until whatever it may have seen is on disk
+/// Numbers the request, catches panics, holds the answer back until whatever it may have seen is on disk,
 /// writes problem documents, counts and logs the answer.
 #[derive(Clone)]
 pub struct Observed<S> {

@@ -127,9 +127,6 @@ impl Bound {
                 tracing::error!(%error, "background work ended early");
             }
         }
-        if let Some(fleet) = &app.fleet {
-            fleet.leave().await;
-        }
         flush(app).await;
     }
 }
@@ -161,7 +158,10 @@ async fn be_part_of_fleet(app: Arc<App>, shutdown: CancellationToken, served: Ca
     if let Some(lost) = served.run_until_cancelled(work).await {
         tracing::error!(error = %lost, "this server has to stop");
         shutdown.cancel();
+        served.cancelled().await;
     }
+    // At once, whatever else is still under way: nobody shall wait for this node.
+    fleet.leave().await;
 }
 
 async fn flush(app: Arc<App>) {

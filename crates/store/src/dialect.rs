@@ -153,6 +153,22 @@ impl Dialect {
         }
     }
 
+    /// Gives 1 if this connection can write, where that may change.
+    pub(crate) const fn is_writable(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT (current_setting('transaction_read_only') = 'off')::INT::BIGINT"),
+        }
+    }
+
+    /// Lets whoever changes the schema wait for others who do for as long as they take.
+    pub(crate) const fn migration_setup(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SET lock_timeout = 0"),
+        }
+    }
+
     /// Begins a transaction that writes. On PostgreSQL several processes may write, and numbers of
     /// changes must be given out in the order of commits, so [`Dialect::lock_writers`] comes next.
     pub(crate) const fn begin_write(self) -> &'static str {

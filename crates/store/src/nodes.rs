@@ -28,6 +28,11 @@ const NODES: &str = "tokenhouse_nodes";
 /// The database's clock, in microseconds.
 const CLOCK: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)";
 
+/// The number `$2` of the newest change that a node shows, if it is the one with the hash `$4`: after a history was
+/// lost, another one may have its number. Never goes back.
+const SHOWN: &str = "CASE WHEN EXISTS (SELECT 1 FROM changes WHERE seq = $2 AND hash = $4) \
+                     THEN greatest(applied_seq, $2) ELSE applied_seq END";
+
 /// A server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Node {
@@ -66,24 +71,35 @@ pub struct Renewal {
 }
 
 /// All nodes.
+///
+/// # Errors
+/// [`Error::Unavailable`] also from a standby, which may not know of all yet.
 pub async fn all(c: &mut Connection) -> Result<Fleet, Error> {
-    let now = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {CLOCK}, seq FROM audit_head")));
-    let now = now.fetch_one(&mut *c).await?;
-    let nodes = sqlx::query(
-        "SELECT incarnation, name, started_at, renewed_at, renewals, applied_seq FROM nodes ORDER BY name",
+    let statement = format!(
+        "SELECT {CLOCK} AS now, CAST(pg_is_in_recovery() AS INT)::BIGINT AS standby, seq, incarnation, name, started_at, \
+         renewed_at, renewals, applied_seq FROM audit_head LEFT JOIN nodes ON TRUE ORDER BY name"
     );
-    let node = |row: AnyRow| -> Result<Node, Error> {
-        Ok(Node {
-            incarnation: row.try_get(0)?,
-            name: row.try_get(1)?,
-            started_at: Timestamp::from_micros(row.try_get(2)?),
-            renewed_at: Timestamp::from_micros(row.try_get(3)?),
-            renewals: row.try_get(4)?,
-            applied: row.try_get(5)?,
-        })
-    };
-    let nodes = nodes.fetch_all(c).await?.into_iter().map(node).collect::<Result<_, _>>()?;
-    Ok(Fleet { nodes, head: now.try_get(1)?, now: Timestamp::from_micros(now.try_get(0)?) })
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(c).await?;
+    let first =
+        rows.first().ok_or_else(|| Error::Corrupt("the head of the audit trail is missing".into()))?;
+    if first.try_get::<i64, _>("standby")? == 1 {
+        return Err(Error::Unavailable(Cause("this is a standby".into())));
+    }
+    let (now, head) = (Timestamp::from_micros(first.try_get("now")?), first.try_get("seq")?);
+    let nodes = rows.iter().filter_map(|row| node(row).transpose()).collect::<Result<_, _>>()?;
+    Ok(Fleet { nodes, head, now })
+}
+
+fn node(row: &AnyRow) -> Result<Option<Node>, Error> {
+    let Some(incarnation) = row.try_get("incarnation")? else { return Ok(None) };
+    Ok(Some(Node {
+        incarnation,
+        name: row.try_get("name")?,
+        started_at: Timestamp::from_micros(row.try_get("started_at")?),
+        renewed_at: Timestamp::from_micros(row.try_get("renewed_at")?),
+        renewals: row.try_get("renewals")?,
+        applied: row.try_get("applied_seq")?,
+    }))
 }
 
 /// The place of one node in its fleet.
@@ -115,24 +131,26 @@ impl Membership {
 
     /// Asks for the head of the log, by a statement that writes: a standby can't answer it. `None` if the node
     /// isn't registered (any more).
-    pub async fn renew(&mut self, applied: i64, renewals: i64) -> Result<Option<Renewal>, Error> {
+    pub async fn renew(&mut self, applied: Head, renewals: i64) -> Result<Option<Renewal>, Error> {
         let statement = format!(
             "UPDATE nodes SET renewals = greatest(renewals, $3), renewed_at = {CLOCK}, \
-             applied_seq = greatest(applied_seq, $2) WHERE incarnation = $1 RETURNING renewed_at, \
+             applied_seq = {SHOWN} WHERE incarnation = $1 RETURNING renewed_at, \
              (SELECT seq FROM audit_head WHERE id = 1) AS seq, (SELECT hash FROM audit_head WHERE id = 1) AS hash"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(statement));
-        let query = query.bind(self.incarnation.clone()).bind(applied).bind(renewals);
+        let query = query.bind(self.incarnation.clone()).bind(applied.seq).bind(renewals);
+        let query = query.bind(applied.hash.to_vec());
         let Some(row) = self.run(query).await?.into_iter().next() else { return Ok(None) };
         let head = Head { seq: row.try_get("seq")?, hash: sql::hash(&row, "hash")? };
         Ok(Some(Renewal { head, now: Timestamp::from_micros(row.try_get("renewed_at")?) }))
     }
 
     /// Tells those who wait that the index shows everything up to `applied`.
-    pub async fn acknowledge(&mut self, applied: i64) -> Result<(), Error> {
-        let query =
-            sqlx::query("UPDATE nodes SET applied_seq = $2 WHERE incarnation = $1 AND applied_seq < $2");
-        self.run(query.bind(self.incarnation.clone()).bind(applied)).await.map(drop)
+    pub async fn acknowledge(&mut self, applied: Head) -> Result<(), Error> {
+        let statement =
+            format!("UPDATE nodes SET applied_seq = {SHOWN} WHERE incarnation = $1 AND applied_seq < $3");
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(self.incarnation.clone());
+        self.run(query.bind(applied.seq).bind(applied.seq).bind(applied.hash.to_vec())).await.map(drop)
     }
 
     /// The row of whoever has the name of this node: incarnation and renewals.

@@ -24,7 +24,7 @@ use crate::{Connection, Error, Writer, audit, keys, teams};
 const READERS: u32 = 8;
 
 /// How long to wait for a free connection, so also for one's turn to write.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a database may be silent that is asked whether it is still there.
 pub(crate) const SILENCE: Duration = Duration::from_secs(1);
@@ -92,7 +92,12 @@ impl Store {
                 if let Some(recover) = dialect.recover() {
                     sqlx::query(recover).fetch_one(&mut *connection).await?;
                 }
-                Ok(dialect.migrator().run(connection).await?)
+                if let Some(setup) = dialect.migration_setup() {
+                    sqlx::query(setup).execute(&mut *connection).await?;
+                }
+                dialect.migrator().run(&mut *connection).await?;
+                sqlx::raw_sql(dialect.writer_setup()).execute(connection).await?;
+                Ok(())
             })
             .await?;
         let readers = pool(dialect, READERS, &options, dialect.reader_setup()).await?;

@@ -111,14 +111,14 @@ impl Turns {
             return Err(sqlx::Error::PoolClosed);
         }
         if let Some(kept) = &mut slot.kept {
-            let is_fit = if !kept.clean {
+            let is_fit = if kept.clean {
+                !self.dialect.is_remote()
+                    || timeout(SILENCE, kept.connection.ping()).await.is_ok_and(|pong| pong.is_ok())
+            } else {
                 kept.head = None;
                 let rolled_back = sqlx::query("ROLLBACK").execute(&mut kept.connection);
                 timeout(SILENCE, rolled_back).await.is_ok_and(|rolled_back| rolled_back.is_ok())
-            } else if self.dialect.is_remote() {
-                timeout(SILENCE, kept.connection.ping()).await.is_ok_and(|pong| pong.is_ok())
-            } else {
-                true
+                    && is_writable(self.dialect, &mut kept.connection).await
             };
             kept.clean = is_fit;
         }
@@ -135,6 +135,13 @@ impl Turns {
     }
 }
 
+/// Whether the database is not one that only reads, as a standby, where that may be.
+async fn is_writable(dialect: Dialect, connection: &mut Connection) -> bool {
+    let Some(question) = dialect.is_writable() else { return true };
+    let asked = sqlx::query_scalar::<_, i64>(question).fetch_one(connection);
+    timeout(SILENCE, asked).await.is_ok_and(|answer| answer.is_ok_and(|writable| writable == 1))
+}
+
 impl Turn {
     /// The head of the audit trail, where it is known: on SQLite, whose file belongs to this process, what
     /// [`Self::keep_head`] was told in the turn before.
@@ -149,7 +156,8 @@ impl Turn {
 
     /// Commits. The turn lasts until it is dropped.
     pub(crate) async fn commit(&mut self) -> Result<(), Error> {
-        let patience = self.turns.patience;
+        // SQLite's own would be written later all the same.
+        let patience = if self.turns.dialect.is_remote() { self.turns.patience } else { Duration::MAX };
         let commit = sqlx::query("COMMIT").execute(&mut **self);
         timeout(patience, commit).await.map_err(|_| Error::too_slow())??;
         self.kept.clean = true;

@@ -5,6 +5,7 @@ use tokenhouse_core::id::TokenId;
 use tokenhouse_core::index::Use;
 
 use crate::dialect::Dialect;
+use crate::writer::in_time;
 use crate::{Error, Store};
 
 /// Notes when and from where tokens were last used, each token once, in one transaction, without an audit
@@ -30,10 +31,10 @@ pub async fn record(store: &Store, uses: &[(TokenId, Use)]) -> Result<Vec<TokenI
     );
     let left = format!("{with}) SELECT id FROM older");
     let rows = serde_json::to_string(&rows).map_err(|_| Error::Corrupt("last uses".into()))?;
-    sqlx::query(AssertSqlSafe(update)).bind(rows.clone()).execute(&mut *transaction).await?;
+    in_time(sqlx::query(AssertSqlSafe(update)).bind(rows.clone()).execute(&mut *transaction)).await?;
     let left = match dialect.unless_locked() {
         "" => Vec::new(),
-        _ => sqlx::query_scalar(AssertSqlSafe(left)).bind(rows).fetch_all(&mut *transaction).await?,
+        _ => in_time(sqlx::query_scalar(AssertSqlSafe(left)).bind(rows).fetch_all(&mut *transaction)).await?,
     };
     store.durability.commit(&mut transaction).await?;
     Ok(left.into_iter().map(TokenId).collect())

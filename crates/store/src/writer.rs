@@ -6,10 +6,12 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use tokenhouse_core::audit::{Action, Head, Seal};
 use tokenhouse_core::clock::{Clock, Timestamp};
+use tokio::time::timeout;
 
 use crate::audit::Draft;
 use crate::durability::Durability;
 use crate::sql::Query;
+use crate::store::PATIENCE;
 use crate::tokens::Entry;
 use crate::turns::Turn;
 use crate::{Connection, Error, Store, audit};
@@ -117,7 +119,7 @@ impl Writer {
     /// Runs a statement and tells how many rows it changed.
     pub(crate) async fn execute(&mut self, query: Query) -> Result<u64, Error> {
         self.enter()?;
-        let result = query.execute(&mut *self.turn).await?;
+        let result = in_time(query.execute(&mut *self.turn)).await?;
         self.broken = false;
         Ok(result.rows_affected())
     }
@@ -132,7 +134,7 @@ impl Writer {
     /// Runs an insertion that returns the id it gave.
     pub(crate) async fn insert(&mut self, query: Query) -> Result<i64, Error> {
         self.enter()?;
-        let row: AnyRow = query.fetch_one(&mut *self.turn).await?;
+        let row: AnyRow = in_time(query.fetch_one(&mut *self.turn)).await?;
         let id = row.try_get(0)?;
         self.broken = false;
         Ok(id)
@@ -142,6 +144,11 @@ impl Writer {
     fn enter(&mut self) -> Result<(), Error> {
         if std::mem::replace(&mut self.broken, true) { Err(Error::Broken) } else { Ok(()) }
     }
+}
+
+/// What a statement that writes gives, if the database doesn't fall silent: the turn must not wait for ever.
+pub(crate) async fn in_time<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
+    Ok(timeout(PATIENCE, statement).await.map_err(|_| Error::too_slow())??)
 }
 
 fn set_back() -> Error {

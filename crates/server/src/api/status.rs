@@ -49,7 +49,8 @@ pub async fn healthz() -> &'static str {
 #[utoipa::path(get, path = "/readyz", tag = "Status",
     responses((status = 200, content_type = "text/plain", body = String), (status = 503, body = Problem, content_type = "application/problem+json")))]
 pub async fn readyz(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Error> {
-    if !app.feed.is_following() {
+    // A node of a fleet has a lease only if it follows.
+    if app.fleet.is_none() && !app.feed.is_following() {
         return Err(Error::Unavailable("the log of changes can't be followed".into()));
     }
     app.store.check_durability()?;

@@ -19,6 +19,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How soon the nodes are looked up again after that failed.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 
+/// What all other nodes are called where they could not be looked up in time.
+const UNKNOWN: &str = "all others";
+
 /// How far nodes are known to have followed the log, by incarnation.
 pub type Applied = HashMap<String, i64>;
 
@@ -28,7 +31,7 @@ pub struct Receipt {
     /// Number of the change.
     #[schema(example = 4711)]
     seq: i64,
-    /// Every node that there was.
+    /// Every node that there was; one line for all others where they could not be looked up.
     nodes: Vec<Line>,
 }
 
@@ -108,7 +111,10 @@ impl Fence<'_> {
             };
             self.listen(pause, silent.as_mut(), &mut receipt).await;
         }
-        receipt.nodes.extend(silent.iter().flatten().map(|node| Line::ended(&node.name)));
+        match silent {
+            Some(silent) => receipt.nodes.extend(silent.iter().map(|node| Line::ended(&node.name))),
+            None => receipt.nodes.push(Line::ended(UNKNOWN)),
+        }
         receipt
     }
 

@@ -304,7 +304,7 @@ pub struct Revoked {
 /// Revokes those that aren't; commits only if there were any.
 async fn revoke_all(app: &App, call: &Call, mut writer: Writer, doomed: &[Token]) -> Result<Revoked, Error> {
     let count = revoke_in(&mut writer, call, doomed).await?;
-    let seq = if count > 0 { app.commit(writer).await? } else { writer.head().seq };
+    let seq = if count > 0 { app.commit(writer).await? } else { app.feed.narrowed().0 };
     Ok(Revoked { count, seq })
 }
 

@@ -4,15 +4,18 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokenhouse_testkit::postgres;
-use tokenhouse_testkit::process::{Installation, Server};
+use tokenhouse_testkit::process::{Installation, Server, until};
 use tokenhouse_testkit::proxies::{Haproxy, Nginx};
 
 use crate::client::{Client, complaint, install, person, run};
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An installation of the server that is called `name`.
 fn node(url: &str, name: &str) -> Installation {
@@ -68,7 +71,8 @@ async fn behind(start: fn([SocketAddr; 3]) -> Proxy) {
     let direct = fleet.addresses().map(|address| Client::at(address, &kept));
     for node in &direct {
         // It hears of the token within milliseconds.
-        while node.check("GET", "/").await.status != 200 {}
+        let accepted = async { while node.check("GET", "/").await.status != 200 {} };
+        tokio::time::timeout(PATIENCE, accepted).await.expect("the token is accepted");
     }
     fleet.servers.remove(1).kill();
     let kept = Client::at(address, &kept);
@@ -105,7 +109,9 @@ async fn servers_are_listed_as_long_as_they_are_there() {
     assert!(stopped.wait().success());
     assert_eq!(listed(&fleet.installations[0]), live(&["gate-1", "gate-2"]));
     fleet.servers.remove(1).kill();
-    while listed(&fleet.installations[0]).len() > 1 {}
+    until("the killed one is taken off the list", || {
+        (listed(&fleet.installations[0]).len() == 1).then_some(())
+    });
     assert_eq!(listed(&fleet.installations[0]), live(&["gate-1"]));
 
     let alone = install();

@@ -182,6 +182,8 @@ async fn uses_of_tokens_that_somebody_is_changing_are_left_for_later_on_postgres
     tokens::set_revoked(&mut w, busy, Some(NOW)).await.unwrap();
     assert_eq!(usage::record(&other, &[(busy, USE), (free, USE)]).await.unwrap(), [busy]);
     drop(w);
+    // Whoever comes next finds it rolled back.
+    drop(s.begin().await);
     assert_eq!(usage::record(&other, &[(busy, USE), (free, USE)]).await.unwrap(), []);
     for id in [busy, free] {
         let token = tokens::find(&mut *s.read().await, id).await.unwrap().unwrap();

@@ -1,6 +1,6 @@
 //! The servers of a fleet: PostgreSQL only.
 
-use tokenhouse_core::audit::Action;
+use tokenhouse_core::audit::{Action, Head};
 use tokenhouse_store::nodes::{self, Membership, News, Node};
 
 use crate::setting::{Setting, draft};
@@ -27,17 +27,24 @@ async fn a_node_registers_renews_and_leaves() {
     let s = Setting::postgres().await;
     assert!(s.store.has_fleet());
     let mut gate = s.member("a", "gate");
-    assert_eq!(gate.renew(0, 1).await.unwrap(), None, "not registered yet");
+    assert_eq!(gate.renew(Head::EMPTY, 1).await.unwrap(), None, "not registered yet");
     assert!(gate.register(3, 2).await.unwrap());
     assert_eq!(s.nodes().await, [("gate".into(), 2, 3)]);
-    s.write(async |_| Ok(())).await;
-    let renewal = gate.renew(2, 3).await.unwrap().unwrap();
-    let head = tokenhouse_store::audit::head(&mut *s.read().await).await.unwrap().0;
-    assert_eq!(renewal.head, head);
+    let mut heads = Vec::new();
+    for _ in 0..7 {
+        s.write(async |_| Ok(())).await;
+        heads.push(tokenhouse_store::audit::head(&mut *s.read().await).await.unwrap().0);
+    }
+    let renewal = gate.renew(heads[1], 3).await.unwrap().unwrap();
+    assert_eq!(renewal.head, heads[6]);
     assert_eq!(s.nodes().await, [("gate".into(), 3, 3)], "what was applied never goes back");
-    gate.acknowledge(7).await.unwrap();
-    gate.acknowledge(5).await.unwrap();
-    assert_eq!(s.nodes().await, [("gate".into(), 3, 7)]);
+    gate.acknowledge(heads[5]).await.unwrap();
+    gate.acknowledge(heads[4]).await.unwrap();
+    assert_eq!(s.nodes().await, [("gate".into(), 3, 6)]);
+    // Another history: it has a change of that number, but not this one.
+    gate.acknowledge(Head { hash: [1; 32], ..heads[6] }).await.unwrap();
+    gate.renew(Head { hash: [1; 32], ..heads[6] }, 4).await.unwrap();
+    assert_eq!(s.nodes().await, [("gate".into(), 4, 6)]);
     gate.leave().await.unwrap();
     assert_eq!(s.nodes().await, []);
 }
@@ -58,14 +65,14 @@ async fn who_has_renewed_again_is_not_forgotten() {
     let s = Setting::postgres().await;
     let (mut gate, mut other) = (s.member("a", "gate"), s.member("b", "other"));
     assert!(gate.register(0, 1).await.unwrap());
-    gate.renew(0, 2).await.unwrap().unwrap();
+    gate.renew(Head::EMPTY, 2).await.unwrap().unwrap();
     other.forget("a", 1).await.unwrap();
     assert_eq!(s.nodes().await.len(), 1);
     // A renewal that was given up and comes late.
-    gate.renew(0, 1).await.unwrap().unwrap();
+    gate.renew(Head::EMPTY, 1).await.unwrap().unwrap();
     assert_eq!(s.nodes().await, [("gate".into(), 2, 0)]);
     other.forget("a", 2).await.unwrap();
-    assert_eq!(gate.renew(0, 3).await.unwrap(), None);
+    assert_eq!(gate.renew(Head::EMPTY, 3).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -78,8 +85,9 @@ async fn changes_and_nodes_are_heard_of() {
     assert_eq!(listener.hear().await.unwrap(), News::Changes);
     let mut gate = s.member("a", "gate");
     assert!(gate.register(0, 1).await.unwrap());
-    gate.renew(0, 2).await.unwrap();
-    gate.acknowledge(1).await.unwrap();
+    gate.renew(Head::EMPTY, 2).await.unwrap();
+    let head = tokenhouse_store::audit::head(&mut *s.read().await).await.unwrap().0;
+    gate.acknowledge(head).await.unwrap();
     assert_eq!(listener.hear().await.unwrap(), News::Applied("a".into(), 1));
 }
 
@@ -92,7 +100,7 @@ async fn a_lost_connection_is_made_again() {
     let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
     sqlx::raw_sql(others).execute(&mut s.raw().await).await.unwrap();
-    assert!(gate.renew(0, 2).await.is_err());
-    assert!(gate.renew(0, 3).await.unwrap().is_some());
+    assert!(gate.renew(Head::EMPTY, 2).await.is_err());
+    assert!(gate.renew(Head::EMPTY, 3).await.unwrap().is_some());
     assert!(listener.hear().await.is_err());
 }
