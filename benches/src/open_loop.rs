@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinSet, yield_now};
 
 use crate::Failure;
+use crate::report::nearest_rank;
 use crate::request::Request;
 use crate::wrk::CONNECTIONS;
 
@@ -22,10 +23,7 @@ pub struct Delays(Vec<Duration>);
 impl Delays {
     /// So much of all, 0.99 for 99 of 100, came within this many microseconds.
     pub fn percentile_micros(&self, share: f64) -> f64 {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-        let position = (self.0.len() as f64 * share).ceil() as usize;
-        let delay = self.0.get(position.clamp(1, self.0.len().max(1)) - 1);
-        delay.map_or(f64::NAN, |delay| delay.as_secs_f64() * 1e6)
+        nearest_rank(&self.0, share).map_or(f64::NAN, |delay| delay.as_secs_f64() * 1e6)
     }
 }
 

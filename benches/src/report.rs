@@ -35,6 +35,11 @@ impl Rounds {
         self.0.last().copied().unwrap_or(f64::NAN)
     }
 
+    /// So much of all, 0.99 for 99 of 100, are not above this.
+    pub fn percentile(&self, share: f64) -> f64 {
+        nearest_rank(&self.0, share).copied().unwrap_or(f64::NAN)
+    }
+
     /// `median (least–most)` with so many digits after the point; nothing where there is no figure.
     pub fn text(&self, digits: usize) -> String {
         if self.median().is_nan() {
@@ -47,6 +52,13 @@ impl Rounds {
     pub fn json(&self) -> Value {
         serde_json::json!({ "median": self.median(), "min": self.least(), "max": self.most(), "rounds": self.0.len() })
     }
+}
+
+/// The figure, of sorted ones, that so much of all are not above.
+pub fn nearest_rank<T>(sorted: &[T], share: f64) -> Option<&T> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    let position = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(position.clamp(1, sorted.len().max(1)) - 1)
 }
 
 /// Prints rows in columns, the first row as the head.

@@ -81,24 +81,14 @@ async fn revoke(nodes: usize, rounds: usize, table: &mut Vec<[String; 6]>) -> Re
             }
         }
     }
-    let [slow, base] = [0, 1].map(|kind| percentile(&millis[kind], 99));
     let [revoked, restored] = millis.map(Rounds::new);
+    let [slow, base] = [&revoked, &restored].map(|millis| millis.percentile(0.99));
     let ms = |millis: f64| format!("{millis:.1}");
     table.push([nodes.to_string(), revoked.text(1), ms(slow), restored.text(1), ms(base), ms(slow - base)]);
     Ok(json!({
         "nodes": nodes, "revoke_ms": revoked.json(), "revoke_p99_ms": slow,
         "restore_ms": restored.json(), "restore_p99_ms": base,
     }))
-}
-
-/// The figure that so many of a hundred are not above.
-fn percentile(figures: &[f64], percent: usize) -> f64 {
-    let mut figures = figures.to_vec();
-    figures.sort_by(f64::total_cmp);
-    figures
-        .get((figures.len() * percent / 100).min(figures.len().saturating_sub(1)))
-        .copied()
-        .unwrap_or(f64::NAN)
 }
 
 /// Forward-auth by a node of three against a server alone, with the same tokens; and how long the third took to

@@ -280,8 +280,7 @@ async fn days(c: &mut Connection, filter: &AuditFilter) -> Result<Vec<Day>, Erro
 pub async fn head(c: &mut Connection) -> Result<(Head, Vec<u8>), Error> {
     let row = sqlx::query("SELECT seq, hash, seal FROM audit_head WHERE id = 1").fetch_optional(c).await?;
     let row = row.ok_or_else(|| Error::Corrupt("the head of the audit trail is missing".into()))?;
-    let head = Head { seq: row.try_get("seq")?, hash: sql::hash(&row, "hash")? };
-    Ok((head, row.try_get("seal")?))
+    Ok((sql::head(&row)?, row.try_get("seal")?))
 }
 
 /// Walks the whole trail as it is at this moment, in batches. `expected` is a head that was kept

@@ -33,14 +33,14 @@ pub async fn after(c: &mut Connection, known: Head, limit: i64) -> Result<(Vec<C
     let mut rows = rows.bind(known.seq).bind(limit + i64::from(is_one)).fetch_all(c).await?.into_iter();
     if is_one {
         let first = rows.next().ok_or(Error::HistoryLost)?;
-        if (Head { seq: first.try_get("seq")?, hash: sql::hash(&first, "hash")? }) != known {
+        if sql::head(&first)? != known {
             return Err(Error::HistoryLost);
         }
     }
     let mut head = known;
     let mut changes = Vec::with_capacity(rows.len());
     for row in rows {
-        head = Head { seq: row.try_get("seq")?, hash: sql::hash(&row, "hash")? };
+        head = sql::head(&row)?;
         changes.push(Change {
             seq: head.seq,
             action: row.try_get("action")?,

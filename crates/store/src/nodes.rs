@@ -141,8 +141,7 @@ impl Membership {
         let query = query.bind(self.incarnation.clone()).bind(applied.seq).bind(renewals);
         let query = query.bind(applied.hash.to_vec());
         let Some(row) = self.run(query).await?.into_iter().next() else { return Ok(None) };
-        let head = Head { seq: row.try_get("seq")?, hash: sql::hash(&row, "hash")? };
-        Ok(Some(Renewal { head, now: Timestamp::from_micros(row.try_get("renewed_at")?) }))
+        Ok(Some(Renewal { head: sql::head(&row)?, now: Timestamp::from_micros(row.try_get("renewed_at")?) }))
     }
 
     /// Tells those who wait that the index shows everything up to `applied`.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::de::DeserializeOwned;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, AssertSqlSafe, Row as _};
+use tokenhouse_core::audit::Head;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::people::fold;
 
@@ -151,6 +152,11 @@ pub(crate) fn optional_time(row: &AnyRow, name: &str) -> Result<Option<Timestamp
 /// A column that holds a hash.
 pub(crate) fn hash(row: &AnyRow, name: &str) -> Result<[u8; 32], sqlx::Error> {
     row.try_get::<&[u8], _>(name)?.try_into().map_err(|error| unreadable(name, error))
+}
+
+/// Number and hash of a change, in the columns `seq` and `hash`.
+pub(crate) fn head(row: &AnyRow) -> Result<Head, sqlx::Error> {
+    Ok(Head { seq: row.try_get("seq")?, hash: hash(row, "hash")? })
 }
 
 /// A hash out of its hexadecimal form.

@@ -32,9 +32,10 @@ pub async fn record(store: &Store, uses: &[(TokenId, Use)]) -> Result<Vec<TokenI
     let left = format!("{with}) SELECT id FROM older");
     let rows = serde_json::to_string(&rows).map_err(|_| Error::Corrupt("last uses".into()))?;
     in_time(sqlx::query(AssertSqlSafe(update)).bind(rows.clone()).execute(&mut *transaction)).await?;
-    let left = match dialect.unless_locked() {
-        "" => Vec::new(),
-        _ => in_time(sqlx::query_scalar(AssertSqlSafe(left)).bind(rows).fetch_all(&mut *transaction)).await?,
+    let left = if dialect.is_remote() {
+        in_time(sqlx::query_scalar(AssertSqlSafe(left)).bind(rows).fetch_all(&mut *transaction)).await?
+    } else {
+        Vec::new()
     };
     store.durability.commit(&mut transaction).await?;
     Ok(left.into_iter().map(TokenId).collect())
