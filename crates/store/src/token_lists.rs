@@ -10,7 +10,7 @@ use tokenhouse_core::token::Status;
 use crate::dialect::Dialect;
 use crate::sql::{self, BATCH, Statement};
 use crate::tokens::{SELECT, Token};
-use crate::{Connection, Error, Page};
+use crate::{Connection, Error, Page, Store};
 
 /// Whose tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -172,21 +172,22 @@ pub(crate) fn is_in(statement: &mut Statement, status: Status, now: Timestamp) {
 /// A page of tokens and how many are in each state, the filter's own state left aside. Where a part of a name
 /// is looked for, [`COUNTED`] limits the numbers.
 pub async fn page(
-    c: &mut Connection,
+    store: &Store,
     filter: &TokenFilter,
     now: Timestamp,
     limit: i64,
     offset: i64,
 ) -> Result<(Page<Token>, Counts), Error> {
     let Some(part) = filter.part() else {
+        let c = &mut *store.read().await?;
         let counts = counts(c, filter.whose, now).await?;
         let items = in_order(c, filter, None, now, (limit, offset)).await?;
         return Ok((Page { items, total: counts.of(filter.status) }, counts));
     };
-    let mut found = find(c, filter.whose, part, None, now).await?;
+    let mut found = find(store, filter.whose, part, None, now).await?;
     let counts = Counts::of_found(&found, now);
     if counts.all() > COUNTED && filter.status.is_some() {
-        found = find(c, filter.whose, part, filter.status, now).await?;
+        found = find(store, filter.whose, part, filter.status, now).await?;
     }
     let found_counts = Counts::of_found(&found, now);
     let total = found_counts.of(filter.status);
@@ -197,7 +198,8 @@ pub async fn page(
     let ids: Vec<i64> = found.iter().map(|(id, ..)| id.0).collect();
     let all = (found_counts.all() <= COUNTED).then_some(&*ids);
     let window = (limit.min(total - offset), offset);
-    Ok((Page { items: in_order(c, filter, all, now, window).await?, total }, counts))
+    let items = in_order(&mut *store.read().await?, filter, all, now, window).await?;
+    Ok((Page { items, total }, counts))
 }
 
 /// Some of the tokens of a filter or, where they are known, of these among them, in its order.
@@ -234,18 +236,41 @@ const FIND: &str = "SELECT t.id, t.revoked_at, t.expires_at FROM ";
 
 /// The tokens with a part in their name or in their owner's; if there are more than
 /// [`COUNTED`], one more than that.
+///
+/// No index finds parts of names, and those of all service tokens are very many: two readers share them.
 async fn find(
-    c: &mut Connection,
+    store: &Store,
     whose: Whose,
     part: &str,
     status: Option<Status>,
     now: Timestamp,
 ) -> Result<Vec<Found>, Error> {
-    sql::read_many(c, "id, revoked_at, expires_at", finding(whose, part, status, now)).await
+    // Each takes a reader of its own: who held one and waited for another could wait for itself.
+    let read = async |range: &str| {
+        let statement = finding(whose, part, status, now, range);
+        sql::read_many(&mut *store.read().await?, "id, revoked_at, expires_at", statement).await
+    };
+    if whose != Whose::AllService {
+        return read("").await;
+    }
+    let middle = newest_service_token(store).await? / 2;
+    let (newer, older) = (format!(" AND t.id > {middle}"), format!(" AND t.id <= {middle}"));
+    let (mut found, older) = tokio::try_join!(read(&newer), read(&older))?;
+    found.extend::<Vec<Found>>(older);
+    found.truncate(usize::try_from(COUNTED + 1).unwrap_or(usize::MAX));
+    Ok(found)
 }
 
-fn finding(whose: Whose, part: &str, status: Option<Status>, now: Timestamp) -> Statement {
-    let narrow_to_status = |statement: &mut Statement| {
+/// The highest number of a service token that exists, or 0.
+async fn newest_service_token(store: &Store) -> Result<i64, Error> {
+    let newest = "SELECT coalesce(max(id), 0) FROM tokens WHERE is_service = 1 AND deleted_at IS NULL";
+    Ok(Statement::new(newest).query().fetch_one(&mut *store.read().await?).await?.try_get(0)?)
+}
+
+/// Those whose number is in the range, a condition that begins with `AND`, or all.
+fn finding(whose: Whose, part: &str, status: Option<Status>, now: Timestamp, range: &str) -> Statement {
+    let narrow_further = |statement: &mut Statement| {
+        statement.text(range);
         if let Some(status) = status {
             statement.text(" AND ");
             is_in(statement, status, now);
@@ -266,12 +291,12 @@ fn finding(whose: Whose, part: &str, status: Option<Status>, now: Timestamp) -> 
         }
     }
     statement.text(" AND ").containing(part, &["n.name_folded"]);
-    narrow_to_status(&mut statement);
+    narrow_further(&mut statement);
     statement.text(" LIMIT ").value(COUNTED + 1).text(") AS by_owner UNION ALL SELECT * FROM (");
     statement.text(FIND).text("tokens t WHERE t.deleted_at IS NULL AND ");
     whose.narrow(&mut statement);
     statement.text(" AND ").containing(part, &["t.name_folded"]);
-    narrow_to_status(&mut statement);
+    narrow_further(&mut statement);
     // By number: in any other order, names that have much in common follow one another.
     statement.text(" ORDER BY t.id DESC LIMIT ").value(COUNTED + 1).text(") AS by_name) AS found LIMIT ");
     statement.value(COUNTED + 1);
@@ -338,9 +363,9 @@ mod tests {
     #[tokio::test]
     async fn sqlite_finds_a_part_of_a_name_in_one_index_and_sorts_nothing() {
         let mut c = plans::database().await;
-        let statement = finding(Whose::AllService, "x", None, Timestamp::from_seconds(0));
+        let statement = finding(Whose::AllService, "x", None, Timestamp::from_seconds(0), " AND t.id > 7");
         let plan = plans::plan(&mut c, statement).await;
-        let names = "SEARCH t USING COVERING INDEX tokens_service (is_service=? AND deleted_at=?)";
+        let names = "SEARCH t USING COVERING INDEX tokens_service (is_service=? AND deleted_at=? AND id>?)";
         for step in [names, "SCAN n USING COVERING INDEX users_name"] {
             assert!(plan.iter().any(|taken| taken == step), "{plan:#?}");
         }

@@ -66,11 +66,10 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
     let (limit, offset) = window;
     let is_searched = filter.part.as_deref().is_some_and(|part| !part.is_empty());
     let listed = async {
-        let mut reader = app.store.read().await?;
-        let (page, counts) = token_lists::page(&mut reader, filter, app.clock.now(), limit, offset).await?;
+        let (page, counts) = token_lists::page(&app.store, filter, app.clock.now(), limit, offset).await?;
         let ids: Vec<TokenId> =
             page.items.iter().flat_map(|token| [token.rotates, token.rotated_by]).flatten().collect();
-        let related = tokens::find_many(&mut reader, &ids).await?;
+        let related = tokens::find_many(&mut *app.store.read().await?, &ids).await?;
         Ok::<_, Error>((page, counts, related))
     };
     // What is counted for the list itself isn't counted again; what else is, meanwhile.
