@@ -30,6 +30,17 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason. The request log keeps their places here, so new ones come last.
+    pub const ALL: [Self; 7] = [
+        Self::Malformed,
+        Self::Unknown,
+        Self::Expired,
+        Self::Revoked,
+        Self::Deactivated,
+        Self::Forbidden,
+        Self::ScimOnly,
+    ];
+
     /// The reason's name in the request log and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,6 +51,47 @@ impl Reason {
             Self::Deactivated => "deactivated",
             Self::Forbidden => "forbidden",
             Self::ScimOnly => "scim_only",
+        }
+    }
+}
+
+/// Who asked for a check.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Checkpoint {
+    /// Our own API.
+    Api,
+    /// `/forward-auth`
+    ForwardAuth,
+    /// `/oauth/introspect`
+    Introspection,
+    /// The gateway.
+    Gateway,
+    /// The SCIM endpoints.
+    Scim,
+}
+
+impl Checkpoint {
+    /// Every place that checks tokens. The request log keeps their places here, so new ones come last.
+    pub const ALL: [Self; 5] =
+        [Self::Api, Self::ForwardAuth, Self::Introspection, Self::Gateway, Self::Scim];
+
+    /// What a token is wanted for there.
+    pub const fn scope(self) -> Scope {
+        match self {
+            Self::Api | Self::ForwardAuth | Self::Gateway => Scope::Api,
+            Self::Introspection => Scope::Any,
+            Self::Scim => Scope::Scim,
+        }
+    }
+
+    /// The place's name in the request log and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::ForwardAuth => "forward_auth",
+            Self::Introspection => "introspection",
+            Self::Gateway => "gateway",
+            Self::Scim => "scim",
         }
     }
 }
@@ -65,9 +117,26 @@ pub struct Accepted {
 }
 
 impl Accepted {
+    /// Which token it is.
+    pub fn subject(&self) -> Subject {
+        Subject::of(&self.token, &self.owner.state)
+    }
+}
+
+/// A token that exists, and whose it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Subject {
+    /// The token.
+    pub token: TokenId,
+    /// Its owner.
+    pub owner: UserId,
     /// Personal or service.
-    pub fn kind(&self) -> TokenKind {
-        TokenKind::of_owner(self.owner.state.user_type)
+    pub kind: TokenKind,
+}
+
+impl Subject {
+    const fn of(token: &TokenState, owner: &Standing) -> Self {
+        Self { token: token.id, owner: owner.id, kind: TokenKind::of_owner(owner.user_type) }
     }
 }
 
@@ -77,12 +146,12 @@ pub struct Refused {
     /// Why.
     pub reason: Reason,
     /// Which token and whose.
-    pub token: Option<(TokenId, UserId)>,
+    pub subject: Option<Subject>,
 }
 
 impl Refused {
     const fn anonymous(reason: Reason) -> Self {
-        Self { reason, token: None }
+        Self { reason, subject: None }
     }
 }
 
@@ -115,7 +184,8 @@ pub fn check_genuine<'a>(
     })?;
     let checked = index.find(&genuine.hash(), |found| {
         if let Some(reason) = verdict(&found.token, &found.owner.state, scope, used.at) {
-            return Err(Refused { reason, token: Some((found.token.id, found.owner.state.id)) });
+            let subject = Subject::of(&found.token, &found.owner.state);
+            return Err(Refused { reason, subject: Some(subject) });
         }
         found.note(used);
         Ok((Accepted { token: found.token, owner: found.owner }, genuine))
@@ -188,7 +258,7 @@ mod tests {
         let s = setting(GOOD, owner(7, Role::Manager));
         let accepted = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Any, AT).unwrap();
         assert_eq!((accepted.token.id, accepted.owner.state.role), (TokenId(1), Role::Manager));
-        assert_eq!(accepted.kind(), TokenKind::Personal);
+        assert_eq!(accepted.subject().kind, TokenKind::Personal);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokenhouse_core::keys::MasterKey;
 use tokenhouse_core::people::Role;
 use tokenhouse_core::random::{NoRandomness, Random};
 use tokenhouse_core::rules::Rules;
-use tokenhouse_core::verdict::{self, Accepted, Reason, Scope};
+use tokenhouse_core::verdict::{self, Accepted, Checkpoint, Reason, Scope};
 use tokenhouse_store::{Store, Writer, sessions, tokens, users};
 
 use crate::auth::guard::{Call, Credential};
@@ -22,9 +22,10 @@ use crate::feed::Feed;
 use crate::fleet::fence::Receipt;
 use crate::fleet::{Fleet, FleetError};
 use crate::limits::Limits;
-use crate::metrics::{Checkpoint, Metrics};
+use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::service::audit::Verification;
+use crate::service::tokens::views::ServiceTokens;
 use crate::verify::assertion::Assertion;
 
 /// The authority: everything that outlives a request.
@@ -53,6 +54,8 @@ pub struct App {
     pub limits: Limits,
     /// What became of the last verification of the audit trail.
     pub verification: Verification,
+    /// How many service tokens there are.
+    pub service_tokens: ServiceTokens,
     /// Hashes passwords, a few at a time.
     pub passwords: Passwords,
     /// What is counted.
@@ -113,6 +116,7 @@ impl App {
             assertion: Assertion::new(&master, &config),
             limits: Limits::new(config.limits),
             verification: Verification::default(),
+            service_tokens: ServiceTokens::default(),
             passwords: Passwords::new(metrics.passwords()),
             rules: config.gateway.rules(),
             proxy: proxy.transpose()?,

@@ -11,48 +11,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use tokenhouse_core::verdict::{Reason, Scope};
+use tokenhouse_core::verdict::{Checkpoint, Reason};
 
 use crate::feed::Feed;
 use crate::fleet::Fleet;
-
-/// Who asked for a check.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Checkpoint {
-    /// Our own API.
-    Api,
-    /// `/forward-auth`
-    ForwardAuth,
-    /// `/oauth/introspect`
-    Introspection,
-    /// The gateway.
-    Gateway,
-    /// The SCIM endpoints.
-    Scim,
-}
-
-impl Checkpoint {
-    const ALL: [Self; 5] = [Self::Api, Self::ForwardAuth, Self::Introspection, Self::Gateway, Self::Scim];
-
-    /// What a token is wanted for there.
-    pub const fn scope(self) -> Scope {
-        match self {
-            Self::Api | Self::ForwardAuth | Self::Gateway => Scope::Api,
-            Self::Introspection => Scope::Any,
-            Self::Scim => Scope::Scim,
-        }
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::ForwardAuth => "forward_auth",
-            Self::Introspection => "introspection",
-            Self::Gateway => "gateway",
-            Self::Scim => "scim",
-        }
-    }
-}
 
 /// What a check can come to: accepted, or one of the reasons.
 const OUTCOMES: [Option<Reason>; 8] = [

@@ -14,7 +14,7 @@ use tokenhouse_core::index::{Owner, OwnerState, Standing};
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::policy::{Caller, Permission};
 use tokenhouse_core::random::{NoRandomness, Random};
-use tokenhouse_core::verdict::{Accepted, Reason};
+use tokenhouse_core::verdict::{Accepted, Checkpoint, Reason};
 use tokenhouse_store::audit::Draft;
 
 use super::{address, bearer};
@@ -22,7 +22,7 @@ use crate::app::{App, Denied};
 use crate::error::Error;
 use crate::header_text::header_text;
 use crate::listener::Connection;
-use crate::metrics::Checkpoint;
+
 
 /// The number of a request, on every answer and in the log.
 #[derive(Clone, Debug)]

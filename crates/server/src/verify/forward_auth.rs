@@ -5,14 +5,14 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use tokenhouse_core::rules::Path;
-use tokenhouse_core::verdict::{Accepted, Reason};
+use tokenhouse_core::verdict::{Accepted, Checkpoint, Reason};
 
 use super::identity;
 use crate::app::{App, Denied};
 use crate::auth::{address, bearer};
 use crate::error::challenge;
 use crate::listener::Connection;
-use crate::metrics::Checkpoint;
+
 use crate::observe;
 
 /// Where it is.

@@ -7,13 +7,14 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::HeaderMap;
 use tokenhouse_core::rules::Path;
+use tokenhouse_core::verdict::Checkpoint;
 
 use super::identity;
 use crate::app::App;
 use crate::auth::guard;
 use crate::error::Error;
 use crate::listener::Connection;
-use crate::metrics::Checkpoint;
+
 use crate::proxy::{self, Failure};
 
 /// What is ours, as segments of a decoded path. Whatever lies under one of these never goes upstream,

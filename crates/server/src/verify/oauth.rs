@@ -13,7 +13,7 @@ use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::codec::Issued;
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::policy::Permission;
-use tokenhouse_core::verdict::Accepted;
+use tokenhouse_core::verdict::{Accepted, Checkpoint};
 use utoipa::ToSchema;
 
 use super::assertion::KeySet;
@@ -23,7 +23,7 @@ use crate::auth::address;
 use crate::auth::guard::{self, Call, Credential, Origin};
 use crate::error::{Error, Problem};
 use crate::listener::Connection;
-use crate::metrics::Checkpoint;
+
 use crate::observe::{self, Answering};
 use crate::service::tokens;
 

@@ -1,6 +1,7 @@
 //! What the pages show of tokens.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
@@ -73,15 +74,20 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
         Ok::<_, Error>((page, counts, related))
     };
     // What is counted for the list itself isn't counted again; what else is, meanwhile.
-    let total = async |whose| {
-        if !is_searched && filter.whose == whose {
-            return Ok(None);
-        }
-        Ok::<_, Error>(Some(token_lists::count(&mut *app.store.read().await?, whose).await?))
-    };
+    let is_counted_apart = |whose| is_searched || filter.whose != whose;
     let totals = async {
-        let personal = total(Whose::Personal(call.caller.id)).await?;
-        Ok::<_, Error>((personal, if manages_service { total(Whose::AllService).await? } else { None }))
+        let own = Whose::Personal(call.caller.id);
+        let personal = if is_counted_apart(own) {
+            Some(token_lists::count(&mut *app.store.read().await?, own).await?)
+        } else {
+            None
+        };
+        let service = if manages_service && is_counted_apart(Whose::AllService) {
+            Some(app.service_tokens.get(app).await?)
+        } else {
+            None
+        };
+        Ok::<_, Error>((personal, service))
     };
     let ((mut page, counts, mut related), (personal, service)) = tokio::try_join!(listed, totals)?;
     let personal = personal.unwrap_or_else(|| counts.all());
@@ -91,6 +97,25 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
     }
     let related = related.into_iter().map(|token| (token.id, token)).collect();
     Ok(List { page, counts, is_searched, related, personal, service })
+}
+
+/// How many service tokens there are: counted once for each state of the log of changes, since there may be very
+/// many and every list of tokens tells it.
+#[derive(Debug, Default)]
+pub struct ServiceTokens(Mutex<Option<(i64, i64)>>);
+
+impl ServiceTokens {
+    async fn get(&self, app: &App) -> Result<i64, Error> {
+        // What is counted then is at least as new.
+        let applied = app.feed.applied();
+        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, count)) = known.filter(|(counted_at, _)| *counted_at == applied) {
+            return Ok(count);
+        }
+        let count = token_lists::count(&mut *app.store.read().await?, Whose::AllService).await?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((applied, count));
+        Ok(count)
+    }
 }
 
 /// How many of the caller's own tokens stop working if all are revoked.
