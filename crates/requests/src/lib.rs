@@ -2,6 +2,10 @@
 //! survives a crash of the process, and moved from there into Parquet files, which answer the questions.
 
 mod layout;
+mod recorder;
 mod row;
+mod segment;
+mod writer;
 
+pub use writer::WhenFull;
 pub use row::{LONGEST_TEXT, Request, Row};

@@ -45,38 +45,27 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// How many bytes it takes.
-    pub(crate) fn encoded_len(&self) -> usize {
-        FIXED + self.texts().iter().map(|text| text.len()).sum::<usize>()
-    }
-
-    /// Its bytes, in pieces.
-    pub(crate) fn encode(&self) -> ([u8; FIXED], [&str; 4]) {
+    /// Writes it behind what is there.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let texts = self.texts();
-        let length = |text: &str| u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes();
         let (token, owner, kind) = match self.subject {
             None => (0, 0, 0),
             Some(Subject { token, owner, kind: TokenKind::Personal }) => (token.0, owner.0, 1),
             Some(Subject { token, owner, kind: TokenKind::Service }) => (token.0, owner.0, 2),
         };
         let reason = self.refused.and_then(|reason| place(&Reason::ALL, &reason)).map_or(0, |place| place + 1);
-        let mut fixed = [0; FIXED];
-        let mut rest = &mut fixed[..];
-        let mut put = |bytes: &[u8]| {
-            let (place, after) = std::mem::take(&mut rest).split_at_mut(bytes.len());
-            place.copy_from_slice(bytes);
-            rest = after;
-        };
-        put(&self.time.micros().to_le_bytes());
-        put(&token.to_le_bytes());
-        put(&owner.to_le_bytes());
-        put(&[kind, place(&Checkpoint::ALL, &self.at).unwrap_or_default(), reason]);
-        put(&self.status.unwrap_or_default().to_le_bytes());
-        put(&octets(self.ip));
+        out.extend_from_slice(&self.time.micros().to_le_bytes());
+        out.extend_from_slice(&token.to_le_bytes());
+        out.extend_from_slice(&owner.to_le_bytes());
+        out.extend_from_slice(&[kind, place(&Checkpoint::ALL, &self.at).unwrap_or_default(), reason]);
+        out.extend_from_slice(&self.status.unwrap_or_default().to_le_bytes());
+        out.extend_from_slice(&octets(self.ip));
         for text in texts {
-            put(&length(text));
+            out.extend_from_slice(&u16::try_from(text.len()).unwrap_or_default().to_le_bytes());
         }
-        (fixed, texts)
+        for text in texts {
+            out.extend_from_slice(text.as_bytes());
+        }
     }
 
     fn texts(&self) -> [&str; 4] {
@@ -225,11 +214,10 @@ pub(crate) mod tests {
         }
     }
 
-    fn bytes(row: &Row<'_>) -> Vec<u8> {
-        let (fixed, texts) = row.encode();
-        let mut bytes = fixed.to_vec();
-        texts.iter().for_each(|text| bytes.extend_from_slice(text.as_bytes()));
-        assert_eq!(bytes.len(), row.encoded_len());
+    /// A row as a segment has it.
+    pub(crate) fn bytes(row: &Row<'_>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        row.encode(&mut bytes);
         bytes
     }
 
@@ -278,8 +266,8 @@ pub(crate) mod tests {
     fn texts_are_cut_between_characters() {
         let long = "ä".repeat(LONGEST_TEXT);
         let row = Row { path: &long, user_agent: &long, method: &long, ..row(0, 1) };
-        assert!(row.encoded_len() <= LONGEST_ROW);
         let bytes = bytes(&row);
+        assert!(bytes.len() <= LONGEST_ROW);
         let read = Row::decode(&mut &bytes[..]).unwrap();
         assert_eq!((read.path.len(), read.user_agent.len(), read.method.len()), (8_192, 8_192, 64));
     }
