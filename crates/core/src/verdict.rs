@@ -72,8 +72,7 @@ pub enum Checkpoint {
 
 impl Checkpoint {
     /// Every place that checks tokens. The request log keeps their places here, so new ones come last.
-    pub const ALL: [Self; 5] =
-        [Self::Api, Self::ForwardAuth, Self::Introspection, Self::Gateway, Self::Scim];
+    pub const ALL: [Self; 5] = [Self::Api, Self::ForwardAuth, Self::Introspection, Self::Gateway, Self::Scim];
 
     /// What a token is wanted for there.
     pub const fn scope(self) -> Scope {
@@ -150,7 +149,8 @@ pub struct Refused {
 }
 
 impl Refused {
-    const fn anonymous(reason: Reason) -> Self {
+    /// A refusal of what is no token that exists.
+    pub const fn anonymous(reason: Reason) -> Self {
         Self { reason, subject: None }
     }
 }

@@ -2,10 +2,12 @@
 //! survives a crash of the process, and moved from there into Parquet files, which answer the questions.
 
 mod layout;
+mod log;
 mod recorder;
 mod row;
 mod segment;
 mod writer;
 
-pub use writer::WhenFull;
+pub use log::{Log, Options, State};
 pub use row::{LONGEST_TEXT, Request, Row};
+pub use writer::WhenFull;

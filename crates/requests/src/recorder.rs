@@ -107,6 +107,9 @@ impl Recorder {
 
     /// Returns when the writer has gone through all that was handed over before the call.
     pub(crate) async fn flush(&self) {
+        if self.is_closing() {
+            return;
+        }
         let (sender, flushed) = oneshot::channel();
         lock(&self.flushes).push(sender);
         self.wake();

@@ -53,7 +53,8 @@ impl Row<'_> {
             Some(Subject { token, owner, kind: TokenKind::Personal }) => (token.0, owner.0, 1),
             Some(Subject { token, owner, kind: TokenKind::Service }) => (token.0, owner.0, 2),
         };
-        let reason = self.refused.and_then(|reason| place(&Reason::ALL, &reason)).map_or(0, |place| place + 1);
+        let reason =
+            self.refused.and_then(|reason| place(&Reason::ALL, &reason)).map_or(0, |place| place + 1);
         out.extend_from_slice(&self.time.micros().to_le_bytes());
         out.extend_from_slice(&token.to_le_bytes());
         out.extend_from_slice(&owner.to_le_bytes());

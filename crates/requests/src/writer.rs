@@ -33,8 +33,8 @@ pub enum WhenFull {
 pub(crate) struct Segments {
     folder: PathBuf,
     state: Mutex<State>,
-    /// Nobody else may write here.
-    _lock: File,
+    /// Nobody else may write here as long as it is open.
+    lock: Mutex<Option<File>>,
 }
 
 #[derive(Default)]
@@ -59,12 +59,17 @@ impl Segments {
         let closed = Segment::find(&folder)?;
         let newest = closed.last().map_or(0, |segment| segment.number);
         let state = Mutex::new(State { closed, newest, ..State::default() });
-        Ok(Self { folder, state, _lock: lock })
+        Ok(Self { folder, state, lock: Mutex::new(Some(lock)) })
     }
 
     /// What is there now.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves the folder to others.
+    pub(crate) fn leave(&self) {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     fn begin(&self, now: Timestamp) -> io::Result<Segment> {
@@ -203,7 +208,10 @@ mod tests {
     use crate::row::Row;
     use crate::row::tests::row;
 
-    fn start(folder: &std::path::Path, when_full: WhenFull) -> (Arc<Recorder>, Arc<Segments>, JoinHandle<()>) {
+    fn start(
+        folder: &std::path::Path,
+        when_full: WhenFull,
+    ) -> (Arc<Recorder>, Arc<Segments>, JoinHandle<()>) {
         let (recorder, segments) =
             (Arc::new(Recorder::new()), Arc::new(Segments::open(folder.to_owned()).unwrap()));
         let writer = Writer {

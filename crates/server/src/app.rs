@@ -11,16 +11,18 @@ use tokenhouse_core::keys::MasterKey;
 use tokenhouse_core::people::Role;
 use tokenhouse_core::random::{NoRandomness, Random};
 use tokenhouse_core::rules::Rules;
-use tokenhouse_core::verdict::{self, Accepted, Checkpoint, Reason, Scope};
+use tokenhouse_core::verdict::{self, Accepted, Checkpoint, Reason, Refused, Scope};
+use tokenhouse_requests::Log;
 use tokenhouse_store::{Store, Writer, sessions, tokens, users};
 
-use crate::auth::guard::{Call, Credential};
+use crate::auth::guard::{Call, Credential, RequestNumbers};
 use crate::auth::password::Passwords;
 use crate::config::Config;
 use crate::error::Error;
 use crate::feed::Feed;
 use crate::fleet::fence::Receipt;
 use crate::fleet::{Fleet, FleetError};
+use crate::knocks::DeadTokens;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
@@ -36,8 +38,14 @@ pub struct App {
     pub clock: Clock,
     /// Makes what must not be guessed.
     pub random: Random,
-    /// Numbers requests and assertions.
-    pub request_ids: Random,
+    /// Numbers requests.
+    pub request_numbers: RequestNumbers,
+    /// Numbers assertions.
+    pub assertion_ids: Random,
+    /// Attempts with dead tokens.
+    pub dead_tokens: DeadTokens,
+    /// What is kept of requests, if it is.
+    pub requests: Option<Log>,
     /// The master key, for one-time codes, sessions and questions.
     pub master: MasterKey,
     /// Makes and recognizes tokens.
@@ -83,6 +91,9 @@ pub enum StartError {
     /// The upstream can't be used.
     #[error("gateway.upstream: {0}")]
     Proxy(#[from] crate::proxy::ProxyConfigError),
+    /// Requests can't be recorded.
+    #[error("request_log: {0}")]
+    RequestLog(std::io::Error),
     /// Requests can't be numbered.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -109,6 +120,7 @@ impl App {
         });
         let metrics = Metrics::default();
         let node = config.node_name();
+        let requests = config.request_log(&node).map(|options| Log::open(options, clock.clone()));
         let skew = config.fleet.max_clock_skew;
         let fleet = store.has_fleet().then(|| Fleet::new(store.clone(), node.clone(), skew, &random));
         Ok(Arc::new(Self {
@@ -123,7 +135,10 @@ impl App {
             metrics,
             fleet: fleet.transpose()?,
             node,
-            request_ids: random.fork()?,
+            request_numbers: RequestNumbers::new(&random)?,
+            assertion_ids: random.fork()?,
+            dead_tokens: DeadTokens::default(),
+            requests: requests.transpose().map_err(StartError::RequestLog)?,
             config,
             clock,
             random,
@@ -147,8 +162,13 @@ impl App {
     }
 
     /// Checks a bearer token by the one rule, counts it, and notes the use if it is good.
-    pub fn check(&self, at: Checkpoint, bearer: &[u8], ip: IpAddr) -> Result<Accepted, Denied> {
-        self.check_genuine(at, bearer, ip).map(|(accepted, _)| accepted)
+    pub fn check(&self, at: Checkpoint, bearer: &[u8], used: Use) -> Result<Accepted, Denied> {
+        self.check_genuine(at, bearer, used).map(|(accepted, _)| accepted)
+    }
+
+    /// A use of a token at this moment.
+    pub fn used_from(&self, ip: IpAddr) -> Use {
+        Use { at: self.clock.now(), ip }
     }
 
     /// The same, also for whoever reads what is written in the token.
@@ -156,17 +176,19 @@ impl App {
         &self,
         at: Checkpoint,
         bearer: &'a [u8],
-        ip: IpAddr,
+        used: Use,
     ) -> Result<(Accepted, Genuine<'a>), Denied> {
         // Before the index is looked at: what was in effect everywhere by now, it shows.
         if !self.is_fresh() {
             self.metrics.stale_check();
             return Err(Denied::Stale);
         }
-        let used = Use { at: self.clock.now(), ip };
         let checked = verdict::check_genuine(&self.codec, self.feed.index(), bearer, at.scope(), used);
         self.metrics.check(at, checked.as_ref().err().map(|refused| refused.reason));
-        checked.map_err(|refused| Denied::Refused(refused.reason))
+        checked.map_err(|refused| {
+            self.dead_tokens.refused(&refused, used);
+            Denied::Refused(refused)
+        })
     }
 
     /// Begins a change; it waits for its turn. The caller's right is looked at again inside the
@@ -238,7 +260,7 @@ impl App {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Denied {
     /// It is not good, or not for this.
-    Refused(Reason),
+    Refused(Refused),
     /// This node can't tell: it may not know of what other nodes have answered.
     Stale,
 }

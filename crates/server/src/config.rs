@@ -6,7 +6,7 @@ mod loading;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -35,6 +35,8 @@ pub struct Config {
     pub scim: Scim,
     /// This server among others on the same PostgreSQL.
     pub fleet: Fleet,
+    /// What is kept of requests.
+    pub request_log: RequestLog,
     /// What is logged and how.
     pub log: Log,
 }
@@ -172,6 +174,35 @@ pub struct Fleet {
     pub max_clock_skew: Duration,
 }
 
+/// `[request_log]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RequestLog {
+    /// Whether requests are recorded.
+    pub enabled: bool,
+    /// Where; `requests` beside the SQLite database if absent.
+    pub directory: Option<PathBuf>,
+    /// Where the files go that all nodes of a fleet share, `s3://bucket/folder`; into the directory if absent.
+    #[serde(deserialize_with = "bucket")]
+    pub url: Option<String>,
+    /// How many days requests are kept.
+    pub retention_days: std::num::NonZeroU16,
+    /// What becomes of requests that can't be recorded.
+    pub when_full: WhenFull,
+    /// Of so many allowed requests one is recorded; refused ones are recorded all.
+    pub keep_one_in: std::num::NonZeroU32,
+}
+
+/// What becomes of requests that can't be recorded.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// They wait until they can.
+    Wait,
+    /// They go on, and the rows that are lost are counted.
+    GoOn,
+}
+
 /// `[log]`
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -261,6 +292,19 @@ impl Default for Fleet {
     }
 }
 
+impl Default for RequestLog {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            directory: None,
+            url: None,
+            retention_days: std::num::NonZeroU16::MIN.saturating_add(89),
+            when_full: WhenFull::Wait,
+            keep_one_in: std::num::NonZeroU32::MIN,
+        }
+    }
+}
+
 impl Default for Scim {
     fn default() -> Self {
         Self { max_operations: 1_000, max_payload: 1024 * 1024 }
@@ -273,6 +317,25 @@ impl Config {
         self.fleet.node.clone().unwrap_or_else(|| {
             let system = rustix::system::uname();
             format!("{}:{}", system.nodename().to_string_lossy(), self.server.listen.port())
+        })
+    }
+
+    /// How requests are recorded by the server of this name, if they are.
+    pub fn request_log(&self, node: &str) -> Option<tokenhouse_requests::Options> {
+        let RequestLog { enabled, directory, when_full, keep_one_in, .. } = &self.request_log;
+        let beside_the_store = || {
+            let file = self.store.url.sqlite_file();
+            let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("tokenhouse-data"));
+            folder.join("requests")
+        };
+        enabled.then(|| tokenhouse_requests::Options {
+            folder: directory.clone().unwrap_or_else(beside_the_store),
+            node: node.to_owned(),
+            when_full: match when_full {
+                WhenFull::Wait => tokenhouse_requests::WhenFull::Wait,
+                WhenFull::GoOn => tokenhouse_requests::WhenFull::GoOn,
+            },
+            keep_one_in: u64::from(keep_one_in.get()),
         })
     }
 }
@@ -334,6 +397,14 @@ fn optional_upstream<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     });
     uri.map(Some)
         .ok_or_else(|| invalid(&text, "must be http:// or https:// with host and port and without a path"))
+}
+
+fn bucket<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let url = String::deserialize(deserializer)?;
+    let is_bucket = url.strip_prefix("s3://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    is_bucket
+        .then(|| Some(url.clone()))
+        .ok_or_else(|| invalid(&url, "must be s3://<bucket> or s3://<bucket>/<folder>"))
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -81,6 +81,9 @@ pub enum Error {
         "this server has lost touch with its database and can't vouch for any token; try again, or ask another one"
     )]
     Stale,
+    /// Requests wait, since what is decided on them can't be recorded.
+    #[error("requests wait until they can be recorded: {0}")]
+    Unrecorded(String),
     /// The store can't be used at this moment.
     #[error("the store cannot be used at this moment; nothing that was acknowledged is lost, try again")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -189,7 +192,9 @@ impl Error {
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::UpstreamTooSlow => StatusCode::GATEWAY_TIMEOUT,
-            Self::Overloaded | Self::Stale | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::Stale | Self::Unrecorded(_) | Self::Unavailable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -214,7 +219,7 @@ impl Error {
             Self::TooMany { retry_after } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
             }
-            Self::Overloaded | Self::Stale | Self::Unavailable(_) => {
+            Self::Overloaded | Self::Stale | Self::Unrecorded(_) | Self::Unavailable(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{BoxError, Router};
 use futures_util::future::{Either, Ready, ready};
 use http::{Method, Request};
+use tokenhouse_requests::Log;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 use tower::Service as _;
@@ -41,10 +42,19 @@ where
     let router = router::router(Arc::clone(&app));
     let places = Places::default();
     move |request, connection| {
-        if request.uri().path() == forward_auth::PATH {
+        let is_forward_auth = request.uri().path() == forward_auth::PATH;
+        if is_forward_auth && app.requests.as_ref().is_none_or(Log::has_room) {
             return Either::Left(ready(Ok(forward_auth::forward_auth(&app, request, connection))));
         }
         let app = Arc::clone(&app);
+        if is_forward_auth {
+            return Either::Right(Box::pin(async move {
+                if let Some(log) = &app.requests {
+                    log.room().await;
+                }
+                Ok(forward_auth::forward_auth(&app, request, connection))
+            }));
+        }
         if request.uri().path() == oauth::INTROSPECT {
             return Either::Right(oauth::introspect(app, request, connection));
         }

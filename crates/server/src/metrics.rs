@@ -1,7 +1,7 @@
 //! Counters and gauges in the Prometheus text format.
 
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tokenhouse_core::verdict::{Checkpoint, Reason};
+use tokenhouse_requests::Log;
 
 use crate::feed::Feed;
 use crate::fleet::Fleet;
@@ -61,6 +62,9 @@ pub struct Metrics {
     lease_left: Gauge<f64, AtomicU64>,
     fence_waits: Histogram,
     fences_by_time: Counter,
+    unwritten_requests: Gauge,
+    lost_requests: Counter,
+    waits_for_log: Counter,
 }
 
 impl Default for Metrics {
@@ -88,6 +92,9 @@ impl Default for Metrics {
             lease_left: Gauge::default(),
             fence_waits: Histogram::new(exponential_buckets(0.001, 2.0, 13)),
             fences_by_time: Counter::default(),
+            unwritten_requests: Gauge::default(),
+            lost_requests: Counter::default(),
+            waits_for_log: Counter::default(),
             registry,
         };
         metrics.registered()
@@ -114,6 +121,21 @@ impl Metrics {
             "fences_by_time",
             "Changes in effect only because a lease had ended",
             self.fences_by_time.clone(),
+        );
+        registry.register(
+            "request_log_trouble",
+            "1 while requests can't be recorded",
+            self.unwritten_requests.clone(),
+        );
+        registry.register(
+            "request_log_lost",
+            "Requests that could not be recorded and went on",
+            self.lost_requests.clone(),
+        );
+        registry.register(
+            "request_log_waits",
+            "Requests that had to wait until they could be recorded",
+            self.waits_for_log.clone(),
         );
         registry.register("passwords", "Passwords hashed or verified", self.passwords.clone());
         self
@@ -158,7 +180,12 @@ impl Metrics {
     }
 
     /// The Prometheus text format, with the gauges as they are now.
-    pub fn text(&self, feed: &Feed, fleet: Option<&Fleet>) -> String {
+    pub fn text(&self, feed: &Feed, fleet: Option<&Fleet>, log: Option<&Log>) -> String {
+        if let Some(log) = log.map(Log::state) {
+            self.unwritten_requests.set(log.trouble.is_some().into());
+            self.lost_requests.inner().store(log.lost, Ordering::Relaxed);
+            self.waits_for_log.inner().store(log.waits, Ordering::Relaxed);
+        }
         if let Some(fleet) = fleet {
             self.behind.set(fleet.behind(feed.applied()));
             self.lease_left.set(fleet.lease().left());

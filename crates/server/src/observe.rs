@@ -22,6 +22,7 @@ use tower::Service;
 use crate::app::App;
 use crate::auth::guard::RequestId;
 use crate::error::{Cause, Error, Problem};
+use crate::request_log::Pending;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -58,11 +59,20 @@ where
         let (inner, app) = (&mut self.inner, Arc::clone(&self.app));
         let may_change = !request.method().is_safe();
         around(Arc::clone(&self.app), route, request, |request| {
-            let answer = inner.call(request);
+            let (mut parts, body) = request.into_parts();
+            let pending = Pending::within(&app, &mut parts);
+            let answer = inner.call(Request::from_parts(parts, body));
             async move {
                 let Ok(response) = answer.await;
                 let settled = app.settle(may_change).await;
-                settled.map_or_else(IntoResponse::into_response, |()| response)
+                let response = settled.map_or_else(IntoResponse::into_response, |()| response);
+                if let Some(pending) = pending {
+                    if response.status() == StatusCode::FORBIDDEN {
+                        pending.forbidden();
+                    }
+                    pending.answered(Some(response.status())).await;
+                }
+                response
             }
         })
     }
@@ -90,17 +100,18 @@ pub fn around<F: Future<Output = Response> + Send + 'static>(
     })
 }
 
-/// The same around an answer of ours that has to wait, for a request that needn't know its number.
+/// The same around an answer of ours that has to wait.
 pub fn known<F: Future<Output = Response> + Send + 'static>(
     app: Arc<App>,
     method: Method,
     route: &'static str,
-    answer: impl FnOnce(Arc<App>) -> F,
+    answer: impl FnOnce(Arc<App>, RequestId) -> F,
 ) -> Answering {
     let seen = Seen::begin(&app, method, Route::Known(route));
-    let answer = AssertUnwindSafe(answer(Arc::clone(&app))).catch_unwind();
+    let answer =
+        seen.as_ref().map(|seen| AssertUnwindSafe(answer(Arc::clone(&app), seen.id.clone())).catch_unwind());
     Box::pin(async move {
-        let Some(seen) = seen else { return Ok(unnumbered()) };
+        let Some((seen, answer)) = seen.zip(answer) else { return Ok(unnumbered()) };
         Ok(seen.finish(&app, answer.await.unwrap_or_else(|_| panicked())))
     })
 }
@@ -110,10 +121,10 @@ pub fn at_once(
     app: &App,
     method: Method,
     route: &'static str,
-    answer: impl FnOnce() -> Response,
+    answer: impl FnOnce(&RequestId) -> Response,
 ) -> Response {
     let Some(seen) = Seen::begin(app, method, Route::Known(route)) else { return unnumbered() };
-    let response = catch_unwind(AssertUnwindSafe(answer));
+    let response = catch_unwind(AssertUnwindSafe(|| answer(&seen.id)));
     seen.finish(app, response.unwrap_or_else(|_| panicked()))
 }
 
@@ -159,10 +170,10 @@ struct Seen {
 }
 
 impl Seen {
-    /// Numbers the request; `None` if there is no number for it.
+    /// Numbers the request; `None` if there are no more numbers.
     fn begin(app: &App, method: Method, route: Route) -> Option<Self> {
         let started = tracing::enabled!(tracing::Level::DEBUG).then(Instant::now);
-        let id = RequestId::new(&app.request_ids).ok()?;
+        let id = app.request_numbers.next()?;
         Some(Self { started, id, method, route })
     }
 

@@ -87,7 +87,10 @@ pub fn router(app: Arc<App>) -> Router {
 pub fn metrics_router(app: Arc<App>) -> Router {
     let metrics = |State(app): State<Arc<App>>| async move {
         let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        ([(http::header::CONTENT_TYPE, content_type)], app.metrics.text(&app.feed, app.fleet.as_ref()))
+        (
+            [(http::header::CONTENT_TYPE, content_type)],
+            app.metrics.text(&app.feed, app.fleet.as_ref(), app.requests.as_ref()),
+        )
     };
     Router::new().route("/metrics", get(metrics)).with_state(app)
 }

@@ -127,7 +127,10 @@ impl Bound {
                 tracing::error!(%error, "background work ended early");
             }
         }
-        flush(app).await;
+        flush(Arc::clone(&app)).await;
+        if let Some(log) = &app.requests {
+            log.close();
+        }
     }
 }
 
@@ -167,6 +170,9 @@ async fn be_part_of_fleet(app: Arc<App>, shutdown: CancellationToken, served: Ca
 async fn flush(app: Arc<App>) {
     if let Err(error) = usage::flush(app.feed.index(), &app.store).await {
         tracing::warn!(%error, "last uses could not be written; trying again");
+    }
+    if let Err(error) = app.dead_tokens.flush(&app.store).await {
+        tracing::warn!(%error, "attempts with dead tokens could not be written; trying again");
     }
 }
 

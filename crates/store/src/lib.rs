@@ -13,6 +13,7 @@ mod durability;
 mod error;
 pub mod invitations;
 mod keys;
+pub mod knocks;
 pub mod lineage;
 pub mod nodes;
 pub mod passwords;

@@ -218,7 +218,8 @@ impl TestServer {
         Builder { config, database: Database::Sqlite, beside: None, in_fleet: false }
     }
 
-    async fn run(config: Config, clock: Clock, random: Random, folder: TempDir) -> Self {
+    async fn run(mut config: Config, clock: Clock, random: Random, folder: TempDir) -> Self {
+        config.request_log.directory.get_or_insert_with(|| folder.path().join("requests"));
         let master = MasterKey::generate(&Random::seeded(0)).expect("a master key");
         let app = App::open(config, Some(master.expose()), clock.clone(), random).await.expect("it opens");
         app.join().await.expect("it joins its fleet");

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{Html, IntoResponse};
 use http::StatusCode;
 use serde::Serialize;
+use tokenhouse_requests::Log;
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -56,6 +57,10 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Er
     app.store.check_durability()?;
     if !app.is_fresh() {
         return Err(Error::Stale);
+    }
+    let log = app.requests.as_ref().map(Log::state);
+    if let Some(trouble) = log.filter(|log| log.is_blocked).and_then(|log| log.trouble) {
+        return Err(Error::Unrecorded(trouble));
     }
     Ok((StatusCode::OK, "ready\n"))
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::FromRequestParts;
 use base64::Engine as _;
@@ -14,7 +15,7 @@ use tokenhouse_core::index::{Owner, OwnerState, Standing};
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::policy::{Caller, Permission};
 use tokenhouse_core::random::{NoRandomness, Random};
-use tokenhouse_core::verdict::{Accepted, Checkpoint, Reason};
+use tokenhouse_core::verdict::{Accepted, Checkpoint, Reason, Refused};
 use tokenhouse_store::audit::Draft;
 
 use super::{address, bearer};
@@ -22,22 +23,43 @@ use crate::app::{App, Denied};
 use crate::error::Error;
 use crate::header_text::header_text;
 use crate::listener::Connection;
+use crate::request_log::Pending;
 
+/// Gives every request a number: six bytes that this process has drawn, then six that count. They are unique, not
+/// secret; and since they begin alike and rise, the log of requests keeps one in a few bytes.
+#[derive(Debug)]
+pub struct RequestNumbers {
+    process: [u8; 6],
+    given: AtomicU64,
+}
+
+impl RequestNumbers {
+    /// Those of a process.
+    pub fn new(random: &Random) -> Result<Self, NoRandomness> {
+        Ok(Self { process: random.bytes()?, given: AtomicU64::new(0) })
+    }
+
+    /// The next one; `None` after all have been given.
+    pub fn next(&self) -> Option<RequestId> {
+        let [0, 0, count @ ..] = self.given.fetch_add(1, Ordering::Relaxed).to_be_bytes() else {
+            return None;
+        };
+        let mut number = [0; 12];
+        number[..6].copy_from_slice(&self.process);
+        number[6..].copy_from_slice(&count);
+        let mut text = [0; 16];
+        let encoded = BASE64_URL_SAFE_NO_PAD.encode_slice(number, &mut text);
+        debug_assert_eq!(encoded, Ok(text.len()), "12 bytes are 16 characters");
+        // Base64url is always good for a header.
+        header_text(&text).ok().map(RequestId)
+    }
+}
 
 /// The number of a request, on every answer and in the log.
 #[derive(Clone, Debug)]
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// A new one.
-    pub fn new(random: &Random) -> Result<Self, NoRandomness> {
-        let mut text = [0; 16];
-        let encoded = BASE64_URL_SAFE_NO_PAD.encode_slice(random.bytes::<12>()?, &mut text);
-        debug_assert_eq!(encoded, Ok(text.len()), "12 bytes are 16 characters");
-        // Base64url is always good for a header.
-        header_text(&text).map(Self).map_err(|_| NoRandomness)
-    }
-
     /// The number.
     pub fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
@@ -224,7 +246,8 @@ pub fn client(connection: Option<&Connection>, headers: &HeaderMap, app: &App) -
 /// Checks the bearer token of a request, at one of the places that do so.
 pub fn authenticate(parts: &Parts, app: &App, at: Checkpoint) -> Result<(Accepted, Origin), Error> {
     let origin = origin(parts, app);
-    Ok((authenticate_from(origin.ip, &parts.headers, app, at)?, origin))
+    let pending = Pending::among(&parts.extensions);
+    Ok((authenticate_from(origin.ip, &parts.headers, app, at, pending)?, origin))
 }
 
 /// The same with the address it comes from. Failures beyond what an address has become 429.
@@ -233,15 +256,23 @@ pub fn authenticate_from(
     headers: &HeaderMap,
     app: &App,
     at: Checkpoint,
+    pending: Option<&Pending>,
 ) -> Result<Accepted, Error> {
+    let used = app.used_from(ip);
     let checked = match bearer::token(headers) {
-        Ok(token) => app.check(at, token, ip).map_err(Some),
-        Err(reason) => Err(reason.map(Denied::Refused)),
+        Ok(token) => app.check(at, token, used).map_err(Some),
+        Err(reason) => Err(reason.map(|reason| Denied::Refused(Refused::anonymous(reason)))),
+    };
+    match &checked {
+        Ok(accepted) => pending.inspect(|pending| pending.checked(at, used.at, Ok(accepted))),
+        Err(denied) => pending.inspect(|pending| {
+            denied.inspect(|denied| pending.checked(at, used.at, Err(*denied)));
+        }),
     };
     let reason = match checked {
         Ok(accepted) => return Ok(accepted),
         Err(Some(Denied::Stale)) => return Err(Error::Stale),
-        Err(Some(Denied::Refused(reason))) => Some(reason),
+        Err(Some(Denied::Refused(refused))) => Some(refused.reason),
         Err(None) => None,
     };
     match reason {

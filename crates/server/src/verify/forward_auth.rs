@@ -4,16 +4,19 @@
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
+use tokenhouse_core::index::Use;
 use tokenhouse_core::rules::Path;
-use tokenhouse_core::verdict::{Accepted, Checkpoint, Reason};
+use tokenhouse_core::verdict::{Accepted, Checkpoint, Reason, Refused};
 
 use super::identity;
 use crate::app::{App, Denied};
+use crate::auth::guard::RequestId;
 use crate::auth::{address, bearer};
 use crate::error::challenge;
 use crate::listener::Connection;
 
 use crate::observe;
+use crate::request_log::AtOnce;
 
 /// Where it is.
 pub const PATH: &str = "/forward-auth";
@@ -32,11 +35,24 @@ pub const PATH: &str = "/forward-auth";
     ))]
 pub fn forward_auth<B>(app: &App, request: Request<B>, connection: Connection) -> Response {
     let (Parts { method, headers, .. }, _) = request.into_parts();
-    observe::at_once(app, method, PATH, || respond(app, headers, connection))
+    observe::at_once(app, method, PATH, |id| respond(app, headers, connection, id))
 }
 
-fn respond(app: &App, mut headers: HeaderMap, connection: Connection) -> Response {
-    match check(app, &headers, connection) {
+fn respond(app: &App, mut headers: HeaderMap, connection: Connection, id: &RequestId) -> Response {
+    let ip = address::client(connection.peer.ip(), &headers, &app.config.server.trusted_proxies);
+    let used = app.used_from(ip);
+    let original = original(&headers);
+    let asked = original.as_ref().map_or(("", ""), |original| (original.method, original.path));
+    let row = AtOnce { used, at: Checkpoint::ForwardAuth, asked, headers: &headers, id };
+    let checked = check(app, &headers, used, &original);
+    match &checked {
+        Ok(accepted) => row.decided(app, Some(accepted.subject()), None, StatusCode::OK),
+        Err(Refusal { status, refused: Some(Refused { reason, subject }) }) => {
+            row.decided(app, *subject, Some(*reason), *status);
+        }
+        Err(_) => {}
+    }
+    match checked {
         Ok(accepted) => {
             // The memory of the request's headers is the answer's, and then the next request's.
             headers.clear();
@@ -45,40 +61,59 @@ fn respond(app: &App, mut headers: HeaderMap, connection: Connection) -> Respons
             *response.headers_mut() = headers;
             response
         }
-        Err(Refusal::Unauthenticated(reason)) => {
-            (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge(reason))]).into_response()
+        Err(Refusal { status: StatusCode::UNAUTHORIZED, refused }) => {
+            let challenge = challenge(refused.map(|refused| refused.reason));
+            (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response()
         }
-        Err(Refusal::Forbidden) => StatusCode::FORBIDDEN.into_response(),
-        Err(Refusal::Stale) => {
+        Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, .. }) => {
             (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")]).into_response()
         }
+        Err(Refusal { status, .. }) => status.into_response(),
     }
 }
 
-enum Refusal {
-    Unauthenticated(Option<Reason>),
-    Forbidden,
-    Stale,
+/// Why a request may not pass.
+struct Refusal {
+    status: StatusCode,
+    /// What was decided on its token, if there was one and this node could tell.
+    refused: Option<Refused>,
 }
 
-fn check(app: &App, headers: &HeaderMap, connection: Connection) -> Result<Accepted, Refusal> {
-    let token = bearer::token(headers).map_err(Refusal::Unauthenticated)?;
-    let ip = address::client(connection.peer.ip(), headers, &app.config.server.trusted_proxies);
-    let accepted = app.check(Checkpoint::ForwardAuth, token, ip).map_err(|denied| match denied {
-        Denied::Refused(Reason::Forbidden | Reason::ScimOnly) => Refusal::Forbidden,
-        Denied::Refused(reason) => Refusal::Unauthenticated(Some(reason)),
-        Denied::Stale => Refusal::Stale,
+impl Refusal {
+    const fn of(refused: Refused) -> Self {
+        let status = match refused.reason {
+            Reason::Forbidden | Reason::ScimOnly => StatusCode::FORBIDDEN,
+            _ => StatusCode::UNAUTHORIZED,
+        };
+        Self { status, refused: Some(refused) }
+    }
+}
+
+fn check(
+    app: &App,
+    headers: &HeaderMap,
+    used: Use,
+    original: &Result<Original<'_>, OriginalRefused>,
+) -> Result<Accepted, Refusal> {
+    let token = bearer::token(headers).map_err(|reason| match reason {
+        Some(reason) => Refusal::of(Refused::anonymous(reason)),
+        None => Refusal { status: StatusCode::UNAUTHORIZED, refused: None },
     })?;
-    let original = original(headers).map_err(|problem| {
+    let accepted = app.check(Checkpoint::ForwardAuth, token, used).map_err(|denied| match denied {
+        Denied::Refused(refused) => Refusal::of(refused),
+        Denied::Stale => Refusal { status: StatusCode::SERVICE_UNAVAILABLE, refused: None },
+    })?;
+    let forbidden = || Refusal::of(Refused { reason: Reason::Forbidden, subject: Some(accepted.subject()) });
+    let original = original.as_ref().map_err(|problem| {
         tracing::warn!(%problem, "forward-auth refused: the proxy in front is not set up right");
-        Refusal::Forbidden
+        forbidden()
     })?;
     let path = Path::parse(original.path).map_err(|problem| {
         tracing::debug!(%problem, "forward-auth refused a path");
-        Refusal::Forbidden
+        forbidden()
     })?;
     if accepted.owner.state.role < app.rules.least_role(original.method, &path) {
-        return Err(Refusal::Forbidden);
+        return Err(forbidden());
     }
     Ok(accepted)
 }

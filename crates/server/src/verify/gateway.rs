@@ -1,13 +1,18 @@
 //! The gateway: whatever is not for us goes to the upstream, after the check.
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::HeaderMap;
+use http::request::Parts;
 use tokenhouse_core::rules::Path;
-use tokenhouse_core::verdict::Checkpoint;
+use tokenhouse_core::verdict::{Accepted, Checkpoint};
+use tokio::time::timeout;
 
 use super::identity;
 use crate::app::App;
@@ -16,6 +21,7 @@ use crate::error::Error;
 use crate::listener::Connection;
 
 use crate::proxy::{self, Failure};
+use crate::request_log::Pending;
 
 /// What is ours, as segments of a decoded path. Whatever lies under one of these never goes upstream,
 /// however it is spelled, and whether there is such a route or not.
@@ -46,6 +52,10 @@ const RESERVED: [&[&str]; 24] = [
     &["scim"],
 ];
 
+/// After this time the log doesn't wait for the upstream's status any more: a request that goes on for hours is to be
+/// seen before its end.
+const UNKNOWN_AFTER: Duration = Duration::from_secs(1);
+
 /// The pages of the web UI, at the front door.
 const PAGES: [&str; 5] = ["invite", "login", "logout", "settings", "setup"];
 
@@ -57,18 +67,34 @@ pub fn is_for_upstream(path: &str) -> bool {
 
 /// To the upstream, after token, path and role.
 pub async fn gateway(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
-    let (parts, body) = request.into_parts();
-    let Some(proxy) = &app.proxy else { return Err(nothing_here()) };
-    let (accepted, origin) = guard::authenticate(&parts, &app, Checkpoint::Gateway)?;
-    let path = Path::parse(parts.uri.path()).map_err(|problem| Error::BadRequest(problem.to_string()))?;
-    let least = app.rules.least_role(parts.method.as_str(), &path);
-    if accepted.owner.state.role < least {
-        return Err(Error::Forbidden(format!("this needs the role {least}")));
+    let (mut parts, body) = request.into_parts();
+    let pending = Pending::within(&app, &mut parts);
+    let answer = pass(&app, parts, body, pending.as_deref()).await;
+    if let Some(pending) = pending {
+        let status = answer.as_ref().map_or_else(Error::status, Response::status);
+        pending.answered(Some(status)).await;
     }
+    answer
+}
+
+async fn pass(
+    app: &Arc<App>,
+    parts: Parts,
+    body: Body,
+    pending: Option<&Pending>,
+) -> Result<Response, Error> {
+    let Some(proxy) = &app.proxy else { return Err(nothing_here()) };
+    let (accepted, origin) = guard::authenticate(&parts, app, Checkpoint::Gateway)?;
+    least_role(app, &parts, &accepted).inspect_err(|_| {
+        pending.inspect(|pending| pending.forbidden());
+    })?;
     let mut identity = HeaderMap::new();
     identity::add(&mut identity, &accepted);
     // Its number has to be unique, which costs the system nothing.
-    identity::add_assertion(&mut identity, app.assertion.sign(&accepted, app.clock.now(), &app.request_ids)?);
+    identity::add_assertion(
+        &mut identity,
+        app.assertion.sign(&accepted, app.clock.now(), &app.assertion_ids)?,
+    );
     let connection = parts.extensions.get::<Connection>();
     let origin = proxy::Origin {
         // The peer, since the client's own list of addresses is passed on and ends with the one before it.
@@ -76,11 +102,31 @@ pub async fn gateway(State(app): State<Arc<App>>, request: Request) -> Result<Re
         secure: connection.is_some_and(|connection| connection.secure),
     };
     let request = Request::from_parts(parts, body);
-    proxy.forward(request, identity, origin).await.map_err(|failure| match failure {
+    let mut answer = pin!(proxy.forward(request, identity, origin));
+    let answer = match timeout(UNKNOWN_AFTER, &mut answer).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            if let Some(pending) = pending {
+                pending.answered(None).await;
+            }
+            answer.await
+        }
+    };
+    answer.map_err(|failure| match failure {
         Failure::Unreachable => Error::UpstreamUnreachable,
         Failure::TooSlow => Error::UpstreamTooSlow,
         Failure::BadRequest => Error::BadRequest("the request can't be passed on as it is".into()),
     })
+}
+
+/// Whether the caller's role is enough for this request.
+fn least_role(app: &App, parts: &Parts, accepted: &Accepted) -> Result<(), Error> {
+    let path = Path::parse(parts.uri.path()).map_err(|problem| Error::BadRequest(problem.to_string()))?;
+    let least = app.rules.least_role(parts.method.as_str(), &path);
+    if accepted.owner.state.role < least {
+        return Err(Error::Forbidden(format!("this needs the role {least}")));
+    }
+    Ok(())
 }
 
 /// What is answered where there is no route, and nothing goes upstream.

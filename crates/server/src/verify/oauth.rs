@@ -1,6 +1,7 @@
 //! `/oauth/introspect` (RFC 7662), `/oauth/revoke` (RFC 7009) and `/.well-known/jwks.json` (RFC 7517).
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::BoxError;
@@ -25,6 +26,7 @@ use crate::error::{Error, Problem};
 use crate::listener::Connection;
 
 use crate::observe::{self, Answering};
+use crate::request_log::Pending;
 use crate::service::tokens;
 
 /// The token in question.
@@ -117,26 +119,45 @@ where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let method = request.method().clone();
-    observe::known(app, method, INTROSPECT, async move |app| {
-        let answer = answer(&app, request, connection).await;
-        answer.unwrap_or_else(Error::into_response)
+    observe::known(app, method, INTROSPECT, async move |app, id| {
+        let ip = address::client(connection.peer.ip(), request.headers(), &app.config.server.trusted_proxies);
+        let pending = Pending::of(&app, (request.method(), request.uri(), request.headers()), ip, id);
+        let answer = answer(&app, request, ip, pending.as_ref()).await;
+        let response = answer.unwrap_or_else(Error::into_response);
+        if let Some(pending) = pending {
+            pending.answered(Some(response.status())).await;
+        }
+        response
     })
 }
 
-async fn answer<B>(app: &App, request: Request<B>, connection: Connection) -> Result<Response, Error>
+async fn answer<B>(
+    app: &App,
+    request: Request<B>,
+    ip: IpAddr,
+    pending: Option<&Pending>,
+) -> Result<Response, Error>
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
 {
     if request.method() != Method::POST {
         return Ok(([(header::ALLOW, "POST")], Error::MethodNotAllowed).into_response());
     }
-    let ip = address::client(connection.peer.ip(), request.headers(), &app.config.server.trusted_proxies);
-    let caller = guard::authenticate_from(ip, request.headers(), app, Checkpoint::Api)?;
+    let caller = guard::authenticate_from(ip, request.headers(), app, Checkpoint::Api, pending)?;
     let origin = Origin { ip, request_id: None };
-    Call::of(caller.owner, Credential::Token(caller.token.id), origin).needs(Permission::SeePeople)?;
+    let call = Call::of(caller.owner, Credential::Token(caller.token.id), origin);
+    call.needs(Permission::SeePeople).inspect_err(|_| {
+        pending.inspect(|pending| pending.forbidden());
+    })?;
     let form = body::form(request).await?;
     let presented = presented(&form)?;
-    let told = match app.check_genuine(Checkpoint::Introspection, presented.trim().as_bytes(), ip) {
+    let used = app.used_from(ip);
+    let checked = app.check_genuine(Checkpoint::Introspection, presented.trim().as_bytes(), used);
+    if let Some(pending) = pending {
+        let checked = checked.as_ref().map(|(accepted, _)| accepted).map_err(|denied| *denied);
+        pending.also(Checkpoint::Introspection, used.at, checked).await;
+    }
+    let told = match checked {
         Ok((accepted, genuine)) => {
             let issued = genuine.issued().map_err(Error::internal)?;
             serde_json::to_vec(&Introspection::Active(active(app, &accepted, issued)))

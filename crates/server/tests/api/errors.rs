@@ -17,7 +17,7 @@ async fn a_panic_is_answered_without_its_words() {
     let server = TestServer::start().await;
     let broken = tower::service_fn(async |_: axum::extract::Request| panic!("the password is hunter2"));
     let routed = Observed::new(broken, server.app.clone()).oneshot(axum::extract::Request::default());
-    let at_once = observe::at_once(&server.app, Method::GET, "/", || panic!("the password is hunter2"));
+    let at_once = observe::at_once(&server.app, Method::GET, "/", |_| panic!("the password is hunter2"));
     for answer in [routed.await.unwrap(), at_once] {
         assert_eq!(answer.status(), 500);
         assert_eq!(answer.headers()["content-type"], "application/problem+json");

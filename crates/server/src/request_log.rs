@@ -1,0 +1,175 @@
+//! What the log keeps of a request that a token was checked for: one row for each decision.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::Extensions;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request};
+use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::index::Use;
+use tokenhouse_core::verdict::{Accepted, Checkpoint, Reason, Refused, Subject};
+use tokenhouse_requests::Row;
+
+use crate::app::{App, Denied};
+use crate::auth::guard::{self, RequestId};
+
+/// What came out of a check.
+#[derive(Clone, Copy, Debug)]
+struct Decision {
+    time: Timestamp,
+    at: Checkpoint,
+    subject: Option<Subject>,
+    refused: Option<Reason>,
+}
+
+/// A request whose row is written when its answer is known or, without its status, when nobody waits for that
+/// any more.
+pub struct Pending {
+    app: Arc<App>,
+    method: Method,
+    uri: Uri,
+    user_agent: Option<HeaderValue>,
+    ip: IpAddr,
+    id: RequestId,
+    decision: Mutex<Option<Decision>>,
+}
+
+impl Pending {
+    /// A request, if there is a log.
+    pub fn of(
+        app: &Arc<App>,
+        (method, uri, headers): (&Method, &Uri, &HeaderMap),
+        ip: IpAddr,
+        id: RequestId,
+    ) -> Option<Self> {
+        app.requests.as_ref()?;
+        Some(Self {
+            app: Arc::clone(app),
+            method: method.clone(),
+            uri: uri.clone(),
+            user_agent: headers.get(header::USER_AGENT).cloned(),
+            ip,
+            id,
+            decision: Mutex::default(),
+        })
+    }
+
+    /// A request that has a number. The same one is among its extensions then, for whoever checks its token.
+    pub fn within(app: &Arc<App>, parts: &mut request::Parts) -> Option<Arc<Self>> {
+        let id = parts.extensions.get::<RequestId>()?.clone();
+        let ip = guard::client(parts.extensions.get(), &parts.headers, app);
+        let pending = Arc::new(Self::of(app, (&parts.method, &parts.uri, &parts.headers), ip, id)?);
+        parts.extensions.insert(Arc::clone(&pending));
+        Some(pending)
+    }
+
+    /// The one among a request's extensions.
+    pub fn among(extensions: &Extensions) -> Option<&Self> {
+        extensions.get::<Arc<Self>>().map(|pending| &**pending)
+    }
+
+    /// A token was checked for it. Where a node couldn't tell, nothing was decided.
+    pub fn checked(&self, at: Checkpoint, time: Timestamp, checked: Result<&Accepted, Denied>) {
+        let (subject, refused) = match checked {
+            Ok(accepted) => (Some(accepted.subject()), None),
+            Err(Denied::Refused(Refused { reason, subject })) => (subject, Some(reason)),
+            Err(Denied::Stale) => return,
+        };
+        *self.decision() = Some(Decision { time, at, subject, refused });
+    }
+
+    /// The token was good, but not for this.
+    pub fn forbidden(&self) {
+        if let Some(decision) = &mut *self.decision() {
+            decision.refused.get_or_insert(Reason::Forbidden);
+        }
+    }
+
+    /// It has been answered, or nobody knows yet with what.
+    pub async fn answered(&self, status: Option<StatusCode>) {
+        let decision = self.decision().take();
+        if let Some((log, decision)) = self.app.requests.as_ref().zip(decision) {
+            log.room().await;
+            self.record(decision, status);
+        }
+    }
+
+    /// Another token was checked for the same request.
+    pub async fn also(&self, at: Checkpoint, time: Timestamp, checked: Result<&Accepted, Denied>) {
+        let own = self.decision().take();
+        self.checked(at, time, checked);
+        self.answered(Some(StatusCode::OK)).await;
+        *self.decision() = own;
+    }
+
+    fn record(&self, decision: Decision, status: Option<StatusCode>) {
+        let Decision { time, at, subject, refused } = decision;
+        let agent = self.user_agent.as_ref().map(text).unwrap_or_default();
+        let row = Row {
+            time,
+            subject,
+            at,
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            refused,
+            status: status.map(|status| status.as_u16()),
+            ip: self.ip,
+            user_agent: &agent,
+            request_id: self.id.as_str(),
+        };
+        if let Some(log) = &self.app.requests {
+            log.record(&row);
+        }
+    }
+
+    fn decision(&self) -> std::sync::MutexGuard<'_, Option<Decision>> {
+        self.decision.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(decision) = self.decision().take() {
+            self.record(decision, None);
+        }
+    }
+}
+
+/// A check that is decided at once, without waiting: there has to be room.
+pub struct AtOnce<'a> {
+    /// When and from where.
+    pub used: Use,
+    /// Which place checked the token.
+    pub at: Checkpoint,
+    /// Method and path of what was asked for; empty if nobody knows.
+    pub asked: (&'a str, &'a str),
+    /// Headers of the request that asked.
+    pub headers: &'a HeaderMap,
+    /// Its number.
+    pub id: &'a RequestId,
+}
+
+impl AtOnce<'_> {
+    /// Writes what was decided.
+    pub fn decided(&self, app: &App, subject: Option<Subject>, refused: Option<Reason>, status: StatusCode) {
+        let Some(log) = &app.requests else { return };
+        let agent = self.headers.get(header::USER_AGENT).map(text).unwrap_or_default();
+        log.record(&Row {
+            time: self.used.at,
+            subject,
+            at: self.at,
+            method: self.asked.0,
+            path: self.asked.1,
+            refused,
+            status: Some(status.as_u16()),
+            ip: self.used.ip,
+            user_agent: &agent,
+            request_id: self.id.as_str(),
+        });
+    }
+}
+
+/// A header's text; what is no UTF-8 in it is replaced.
+fn text(value: &HeaderValue) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
+}

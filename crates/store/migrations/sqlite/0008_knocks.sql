@@ -1,0 +1,7 @@
+-- Dead tokens that are still tried.
+CREATE TABLE knocks (
+    token_id INTEGER PRIMARY KEY REFERENCES tokens (id),
+    count INTEGER NOT NULL CHECK (count > 0),
+    at INTEGER NOT NULL,
+    ip TEXT NOT NULL
+);
