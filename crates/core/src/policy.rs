@@ -77,6 +77,16 @@ impl Caller {
         if self.id == user || self.has(Permission::SeePeople) { Access::Granted } else { Access::Forbidden }
     }
 
+    /// The requests that were made with the tokens of a user: one's own, or anyone's for those who audit; those of
+    /// service users for Admins only, like their tokens.
+    pub fn access_requests(self, user: UserId, user_type: UserType) -> Access {
+        let granted = match user_type {
+            UserType::Human => self.id == user || self.has(Permission::Audit),
+            UserType::Service => self.has(Permission::ManageServiceTokens),
+        };
+        if granted { Access::Granted } else { Access::Forbidden }
+    }
+
     /// Revoking all tokens of a user: of oneself, and of service users for Admins. Another human's
     /// tokens are nobody else's to revoke.
     pub fn access_all_tokens(self, user: UserId, user_type: UserType) -> Access {
@@ -128,6 +138,19 @@ mod tests {
                 caller(9, role, UserType::Service).access_token(TokenKind::Service, UserId(9)),
                 access
             );
+        }
+    }
+
+    #[test]
+    fn requests_are_seen_by_whoever_made_them_and_by_admins() {
+        for role in Role::ALL {
+            let (me, admin) = (caller(1, role, UserType::Human), role == Role::Admin);
+            let others = if admin { Access::Granted } else { Access::Forbidden };
+            assert_eq!(me.access_requests(UserId(1), UserType::Human), Access::Granted);
+            assert_eq!(me.access_requests(UserId(2), UserType::Human), others);
+            assert_eq!(me.access_requests(UserId(3), UserType::Service), others);
+            let service = caller(3, role, UserType::Service);
+            assert_eq!(service.access_requests(UserId(3), UserType::Service), others, "not even its own");
         }
     }
 

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::documentation::Documentation;
-use crate::api::{activity, status, teams, user_tokens, users};
+use crate::api::{activity, requests, status, teams, user_tokens, users};
 use crate::app::App;
 use crate::error::Error;
 use crate::observe::Observed;
@@ -34,6 +34,12 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(user_tokens::current, user_tokens::revoke_current))
         .routes(routes!(user_tokens::one, user_tokens::change, user_tokens::delete))
         .routes(routes!(user_tokens::rotate))
+        .routes(routes!(requests::of_token))
+        .routes(routes!(requests::of_token_summary))
+        .routes(routes!(requests::of_token_top))
+        .routes(routes!(requests::of_user))
+        .routes(routes!(requests::of_user_summary))
+        .routes(routes!(requests::of_user_top))
         .routes(routes!(users::me))
         .routes(routes!(users::revoke_tokens))
         // Managers and Admins.
@@ -43,6 +49,9 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(teams::one, teams::update, teams::delete))
         // Admins.
         .routes(routes!(user_tokens::list_service))
+        .routes(routes!(requests::of_services))
+        .routes(routes!(requests::of_services_summary))
+        .routes(routes!(requests::of_services_top))
         .routes(routes!(users::reactivate))
         .routes(routes!(activity::list))
         .routes(routes!(activity::insights))

@@ -26,7 +26,7 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: [MigrationTexts; 7] = [
+const MIGRATIONS: [MigrationTexts; 8] = [
     migration!(1, "first"),
     migration!(2, "sessions"),
     migration!(3, "lists"),
@@ -34,6 +34,7 @@ const MIGRATIONS: [MigrationTexts; 7] = [
     migration!(5, "directory"),
     migration!(6, "searches"),
     migration!(7, "fleet"),
+    migration!(8, "knocks"),
 ];
 
 /// Which database it is.
