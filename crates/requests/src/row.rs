@@ -59,7 +59,8 @@ impl Row<'_> {
             Some(Subject { token, owner, kind: TokenKind::Personal }) => (token.0, owner.0, 1),
             Some(Subject { token, owner, kind: TokenKind::Service }) => (token.0, owner.0, 2),
         };
-        let reason = self.refused.and_then(|reason| place(&Reason::ALL, &reason)).map_or(0, |place| place + 1);
+        let reason =
+            self.refused.and_then(|reason| place(&Reason::ALL, &reason)).map_or(0, |place| place + 1);
         let mut fixed = [0; FIXED];
         let mut rest = &mut fixed[..];
         let mut put = |bytes: &[u8]| {
