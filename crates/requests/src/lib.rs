@@ -4,10 +4,12 @@
 mod error;
 mod files;
 mod layout;
+mod query;
 mod reader;
 mod recent;
 mod row;
 mod table;
 
 pub use error::Error;
+pub use query::{Bucket, Cursor, Filter, Order, Page, Per, Ranked, Top, Used, Whose};
 pub use row::{LONGEST_TEXT, Request, Row};

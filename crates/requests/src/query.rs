@@ -1,0 +1,58 @@
+//! The questions that the log answers, over its files and the newest rows, which are not in files yet.
+
+mod counts;
+mod cursor;
+mod filter;
+mod page;
+mod scan;
+mod top;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub(crate) use self::counts::counts;
+pub use self::counts::{Bucket, Per};
+pub use self::cursor::Cursor;
+pub use self::filter::{Filter, Whose};
+pub(crate) use self::page::page;
+pub use self::page::{Order, Page};
+pub use self::top::{Ranked, Top, Used};
+pub(crate) use self::top::{tokens, top};
+use crate::files::{Files, Hours};
+use crate::reader::Reader;
+use crate::row::Row;
+
+/// The log at a moment: each row is either in a file or in a segment.
+#[derive(Clone)]
+pub(crate) struct View {
+    reader: Arc<Reader>,
+    hours: Arc<Hours>,
+    segments: Vec<Segment>,
+}
+
+impl View {
+    /// The files as they are, and the rows that are in none of them.
+    pub(crate) fn new(files: &Files, segments: Vec<Segment>) -> Self {
+        Self { reader: Arc::clone(files.reader()), hours: files.snapshot(), segments }
+    }
+}
+
+/// Rows that are not in files yet.
+#[derive(Clone)]
+pub(crate) struct Segment {
+    /// The node that wrote them.
+    pub(crate) node: Arc<str>,
+    /// They themselves, one after the other.
+    pub(crate) bytes: Bytes,
+}
+
+impl Segment {
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let mut bytes = &self.bytes[..];
+        std::iter::from_fn(move || Row::decode(&mut bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests;
