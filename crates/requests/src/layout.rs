@@ -45,10 +45,14 @@ pub(crate) mod column {
     pub(crate) const USER_AGENT: usize = 10;
     pub(crate) const NODE: usize = 11;
     pub(crate) const REQUEST_ID: usize = 12;
+    /// How many there are.
+    pub(crate) const COUNT: usize = 13;
+    /// All of them.
+    pub(crate) const ALL: [usize; COUNT] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 }
 
 /// The names of the columns, in the order of [`column`].
-const NAMES: [&str; 13] = [
+const NAMES: [&str; column::COUNT] = [
     "owner_id",
     "token_id",
     "kind",

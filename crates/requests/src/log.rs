@@ -1,29 +1,63 @@
 //! The log as the server sees it.
 
-use std::io;
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use object_store::ObjectStore;
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::prefix::PrefixStore;
 use tokenhouse_core::clock::Clock;
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
+use crate::error::Error;
+use crate::files::Files;
 use crate::layout::node_in_names;
+use crate::query::{self, Bucket, Cursor, Filter, Order, Page, Per, Segment, Top, Used, View};
 use crate::recorder::Recorder;
 use crate::row::Row;
+use crate::segment::decoded;
 use crate::writer::{Segments, WhenFull, Writer};
 
 /// A segment of a log whose files are on this machine is written for so long at most.
 const LONGEST_ALONE: Duration = Duration::from_mins(5);
+
+/// The same where other nodes shall find the rows too.
+const LONGEST_SHARED: Duration = Duration::from_secs(10);
+
+/// How long a question may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many questions are answered at a time.
+const QUESTIONS: usize = 2;
+
+/// Where so many segments wait for being moved, a question moves them first: it holds in memory what it reads.
+const MANY_SEGMENTS: usize = 4;
+
+/// How often a question is asked again because files were merged meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// How far the threads that move and look for rows stand back behind all others, as nice(2) counts.
+const NICENESS: i32 = 19;
 
 /// How the log is kept.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where this node's segments are, and the files where they are nowhere else.
     pub folder: PathBuf,
+    /// Where the files are that all nodes share: `s3://bucket/folder`.
+    pub url: Option<String>,
     /// What this server is called.
     pub node: String,
+    /// How many days rows are kept.
+    pub retention_days: u32,
     /// What becomes of rows that can't be written.
     pub when_full: WhenFull,
     /// Of so many allowed requests one is kept; refused ones are kept all.
@@ -48,39 +82,68 @@ pub struct State {
 /// The log of requests.
 pub struct Log {
     recorder: Arc<Recorder>,
-    segments: Arc<Segments>,
     writer: Mutex<Option<JoinHandle<()>>>,
     when_full: WhenFull,
     keep_one_in: u64,
     seen: AtomicU64,
-    unexpected: AtomicU64,
+    without_room: AtomicU64,
+    shelf: Arc<Shelf>,
+    /// Threads that stand back.
+    runtime: Option<Runtime>,
+    questions: Semaphore,
+}
+
+/// What was recorded.
+struct Shelf {
+    recorder: Arc<Recorder>,
+    segments: Arc<Segments>,
+    files: Files,
+    clock: Clock,
+    node: String,
+    retention_days: u32,
+    moving: tokio::sync::Mutex<()>,
 }
 
 impl Log {
     /// Opens the log and begins to write.
     ///
     /// # Errors
-    /// If the folder can't be used, or another server does.
-    pub fn open(options: Options, clock: Clock) -> io::Result<Self> {
-        let folder = options.folder.join("segments").join(node_in_names(&options.node));
-        let (recorder, segments) = (Arc::new(Recorder::new()), Arc::new(Segments::open(folder)?));
+    /// If the folder or the object store can't be used, or another server writes in the folder.
+    pub async fn open(options: Options, clock: Clock) -> Result<Self, Error> {
+        let runtime = runtime()?;
+        let segments = options.folder.join("segments").join(node_in_names(&options.node));
+        let (recorder, segments) = (Arc::new(Recorder::new()), Arc::new(Segments::open(segments)?));
+        let files = on(&runtime, open_files(options.clone())).await?;
+        for segment in segments.state().closed() {
+            files.forget(segment.number);
+        }
         let writer = Writer {
             recorder: Arc::clone(&recorder),
             segments: Arc::clone(&segments),
-            clock,
+            clock: clock.clone(),
             when_full: options.when_full,
-            longest: LONGEST_ALONE,
+            longest: if options.url.is_some() { LONGEST_SHARED } else { LONGEST_ALONE },
             current: None,
             buffer: Vec::new(),
         };
         Ok(Self {
             writer: Mutex::new(Some(writer.start()?)),
-            recorder,
-            segments,
             when_full: options.when_full,
             keep_one_in: options.keep_one_in,
             seen: AtomicU64::new(0),
-            unexpected: AtomicU64::new(0),
+            without_room: AtomicU64::new(0),
+            shelf: Arc::new(Shelf {
+                recorder: Arc::clone(&recorder),
+                segments,
+                files,
+                clock,
+                node: options.node,
+                retention_days: options.retention_days,
+                moving: tokio::sync::Mutex::default(),
+            }),
+            recorder,
+            runtime: Some(runtime),
+            questions: Semaphore::new(QUESTIONS),
         })
     }
 
@@ -101,35 +164,219 @@ impl Log {
             || row.refused.is_some()
             || self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.keep_one_in);
         if is_kept && !self.recorder.record(row) {
-            self.unexpected.fetch_add(1, Ordering::Relaxed);
+            self.without_room.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// What it is doing.
     pub fn state(&self) -> State {
-        let state = self.segments.state();
+        let state = self.shelf.segments.state();
         State {
             trouble: state.trouble().map(str::to_owned),
             is_blocked: state.trouble().is_some() && self.when_full == WhenFull::Wait,
-            lost: state.lost() + self.unexpected.load(Ordering::Relaxed),
+            lost: state.lost() + self.without_room.load(Ordering::Relaxed),
             waits: self.recorder.waits(),
             segments: state.all().count() as u64,
         }
     }
 
-    /// Writes what has been recorded and ends the writer. Nothing may be recorded any more.
-    pub fn close(&self) {
+    /// Moves rows from closed segments into files, merges small files and deletes old ones. To be called every few
+    /// seconds; what fails is tried again then.
+    pub async fn maintain(&self) -> Result<(), Error> {
+        let shelf = Arc::clone(&self.shelf);
+        self.aside(async move { shelf.maintain().await }).await
+    }
+
+    /// Some requests that meet a filter, in an order, from a place on. Those that were recorded before the call
+    /// are among them.
+    pub async fn page(
+        &self,
+        filter: Filter,
+        order: Order,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        self.ask(filter, move |view, filter, deadline| async move {
+            query::page(&view, &filter, order, after, limit, deadline).await
+        })
+        .await
+    }
+
+    /// How many requests there were in each hour or day that had any.
+    pub async fn counts(&self, filter: Filter, per: Per) -> Result<Vec<Bucket>, Error> {
+        self.ask(filter, move |view, filter, deadline| async move {
+            query::counts(&view, &filter, per, deadline).await
+        })
+        .await
+    }
+
+    /// The most frequent addresses, paths and user agents.
+    pub async fn top(&self, filter: Filter, most: usize) -> Result<Top, Error> {
+        self.ask(filter, move |view, filter, deadline| async move {
+            query::top(&view, &filter, most, deadline).await
+        })
+        .await
+    }
+
+    /// The tokens that were used, with the addresses they were used from.
+    pub async fn tokens(&self, filter: Filter, most: usize) -> Result<Vec<Used>, Error> {
+        self.ask(filter, move |view, filter, deadline| async move {
+            query::tokens(&view, &filter, most, deadline).await
+        })
+        .await
+    }
+
+    /// Writes what has been recorded, moves it into files if that can be done in a few seconds, and ends. Nothing
+    /// may be recorded any more.
+    pub async fn close(&self) {
+        self.end_writer();
+        match tokio::time::timeout(PATIENCE, self.maintain()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the newest requests stay in their segment"),
+            Err(_) => tracing::warn!("the newest requests stay in their segment: moving them takes too long"),
+        }
+        self.shelf.segments.leave();
+    }
+
+    fn end_writer(&self) {
         self.recorder.close();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = lock(&self.writer).take();
         if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the writer of the log of requests panicked");
         }
-        self.segments.leave();
+    }
+
+    /// Answers a question in its turn, again if files were merged meanwhile.
+    async fn ask<T: Send + 'static, F: Future<Output = Result<T, Error>> + Send + 'static>(
+        &self,
+        filter: Filter,
+        question: impl Fn(View, Filter, Instant) -> F + Send + Sync + 'static,
+    ) -> Result<T, Error> {
+        let deadline = Instant::now() + PATIENCE;
+        let turn = tokio::time::timeout_at(deadline, self.questions.acquire()).await;
+        let _turn = turn.map_err(|_| Error::TooLong)?.map_err(Error::storage)?;
+        let shelf = Arc::clone(&self.shelf);
+        self.aside(async move {
+            let mut attempt = 1;
+            loop {
+                match question(shelf.view().await?, filter.clone(), deadline).await {
+                    Err(Error::Moved) if attempt < ATTEMPTS => attempt += 1,
+                    answer => return answer,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Does something on the threads that stand back; it ends when nobody waits for it any more.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        match &self.runtime {
+            Some(runtime) => on(runtime, work).await,
+            None => work.await,
+        }
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.close();
+        self.end_writer();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
+}
+
+impl Shelf {
+    /// All that is recorded at this moment: every row once, in a segment or in a file.
+    async fn view(&self) -> Result<View, Error> {
+        self.recorder.flush().await;
+        if self.segments.state().closed().len() > MANY_SEGMENTS {
+            self.move_segments().await?;
+        }
+        self.files.refresh(self.clock.now()).await?;
+        // Both at once: a row goes from one to the other under this lock.
+        let (segments, view) = {
+            let state = self.segments.state();
+            let segments: Vec<_> = state.all().cloned().collect();
+            (segments, self.files.view())
+        };
+        let read = tokio::task::spawn_blocking(move || {
+            segments.iter().map(crate::segment::Segment::rows).collect::<Result<Vec<_>, _>>()
+        });
+        let node: Arc<str> = self.node.as_str().into();
+        let rows = read.await.map_err(Error::storage)??;
+        Ok(view.with(rows.into_iter().map(|bytes| Segment { node: Arc::clone(&node), bytes }).collect()))
+    }
+
+    async fn maintain(&self) -> Result<(), Error> {
+        self.move_segments().await?;
+        let now = self.clock.now();
+        self.files.refresh(now).await?;
+        self.files.merge(now).await?;
+        self.files.expire(now, self.retention_days).await
+    }
+
+    /// Moves the rows of closed segments into files, oldest first.
+    async fn move_segments(&self) -> Result<(), Error> {
+        let _moving = self.moving.lock().await;
+        loop {
+            let Some(segment) = self.segments.state().closed().first().cloned() else { return Ok(()) };
+            let bytes = segment.rows()?;
+            let mut rows: Vec<Row<'_>> = decoded(&bytes).collect();
+            let written = self.files.write(segment.number, &mut rows).await?;
+            let mut state = self.segments.state();
+            self.files.publish(written);
+            state.forget(segment.number);
+            drop(state);
+            segment.remove()?;
+        }
+    }
+}
+
+async fn open_files(options: Options) -> Result<Files, Error> {
+    let Options { folder, url, node, .. } = options;
+    let Some(url) = url else {
+        let folder = folder.join("files");
+        std::fs::create_dir_all(&folder)?;
+        let store = LocalFileSystem::new_with_prefix(&folder)?;
+        return Files::open(Arc::new(store), Some(folder), node).await;
+    };
+    Files::open(bucket(&url)?, None, node).await
+}
+
+/// The object store behind `s3://bucket/folder`. Region, credentials and endpoint come from the environment, as for
+/// other programs that speak S3: `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL` and so on.
+fn bucket(url: &str) -> Result<Arc<dyn ObjectStore>, Error> {
+    let rest = url.strip_prefix("s3://").unwrap_or(url);
+    let (bucket, folder) = rest.split_once('/').unwrap_or((rest, ""));
+    let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build()?;
+    Ok(Arc::new(PrefixStore::new(store, folder)))
+}
+
+/// Threads that stand back behind all others.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(QUESTIONS)
+        .max_blocking_threads(8)
+        .thread_name("request-log")
+        .enable_all()
+        .on_thread_start(|| {
+            // On Linux of this thread alone. Where it isn't allowed everything works, only not as evenly.
+            let _ = rustix::process::setpriority_process(None, NICENESS);
+        })
+        .build()
+}
+
+async fn on<T: Send + 'static>(
+    runtime: &Runtime,
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    AbortOnDropHandle::new(runtime.spawn(work)).await.map_err(Error::storage)?
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -93,7 +93,7 @@ pub enum StartError {
     Proxy(#[from] crate::proxy::ProxyConfigError),
     /// Requests can't be recorded.
     #[error("request_log: {0}")]
-    RequestLog(std::io::Error),
+    RequestLog(tokenhouse_requests::Error),
     /// Requests can't be numbered.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -120,7 +120,10 @@ impl App {
         });
         let metrics = Metrics::default();
         let node = config.node_name();
-        let requests = config.request_log(&node).map(|options| Log::open(options, clock.clone()));
+        let requests = match config.request_log(&node) {
+            Some(options) => Some(Log::open(options, clock.clone()).await.map_err(StartError::RequestLog)?),
+            None => None,
+        };
         let skew = config.fleet.max_clock_skew;
         let fleet = store.has_fleet().then(|| Fleet::new(store.clone(), node.clone(), skew, &random));
         Ok(Arc::new(Self {
@@ -138,7 +141,7 @@ impl App {
             request_numbers: RequestNumbers::new(&random)?,
             assertion_ids: random.fork()?,
             dead_tokens: DeadTokens::default(),
-            requests: requests.transpose().map_err(StartError::RequestLog)?,
+            requests,
             config,
             clock,
             random,

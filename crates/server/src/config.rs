@@ -322,7 +322,8 @@ impl Config {
 
     /// How requests are recorded by the server of this name, if they are.
     pub fn request_log(&self, node: &str) -> Option<tokenhouse_requests::Options> {
-        let RequestLog { enabled, directory, when_full, keep_one_in, .. } = &self.request_log;
+        let RequestLog { enabled, directory, url, retention_days, when_full, keep_one_in } =
+            &self.request_log;
         let beside_the_store = || {
             let file = self.store.url.sqlite_file();
             let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("tokenhouse-data"));
@@ -330,7 +331,9 @@ impl Config {
         };
         enabled.then(|| tokenhouse_requests::Options {
             folder: directory.clone().unwrap_or_else(beside_the_store),
+            url: url.clone(),
             node: node.to_owned(),
+            retention_days: u32::from(retention_days.get()),
             when_full: match when_full {
                 WhenFull::Wait => tokenhouse_requests::WhenFull::Wait,
                 WhenFull::GoOn => tokenhouse_requests::WhenFull::GoOn,

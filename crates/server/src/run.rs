@@ -30,6 +30,9 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// How often certificate and key are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(5);
 
+/// How often rows of the request log are moved into files.
+const MOVE_EVERY: Duration = Duration::from_secs(5);
+
 /// How often quiet addresses are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
@@ -106,6 +109,7 @@ impl Bound {
         every(&mut background, &shutdown, FORGET_EVERY, Arc::clone(&app), |app| async move {
             app.limits.forget_the_quiet(app.clock.now());
         });
+        every(&mut background, &shutdown, MOVE_EVERY, Arc::clone(&app), move_requests);
         background.spawn(verify(Arc::clone(&app)));
         every(&mut background, &shutdown, VERIFY_EVERY, Arc::clone(&app), verify);
         if let Some(tls) = &tls {
@@ -129,7 +133,7 @@ impl Bound {
         }
         flush(Arc::clone(&app)).await;
         if let Some(log) = &app.requests {
-            log.close();
+            log.close().await;
         }
     }
 }
@@ -180,6 +184,14 @@ async fn follow(app: Arc<App>) {
     if let Err(error) = app.feed.follow_all().await {
         app.metrics.feed_failure();
         tracing::warn!(%error, "the log of changes could not be followed; trying again");
+    }
+}
+
+async fn move_requests(app: Arc<App>) {
+    if let Some(log) = &app.requests
+        && let Err(error) = log.maintain().await
+    {
+        tracing::warn!(%error, "requests could not be moved into files; trying again");
     }
 }
 
