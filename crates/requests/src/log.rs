@@ -89,7 +89,7 @@ pub struct Log {
     without_room: AtomicU64,
     shelf: Arc<Shelf>,
     /// Threads that stand back.
-    runtime: Option<Runtime>,
+    aside: Aside,
     questions: Semaphore,
 }
 
@@ -110,10 +110,10 @@ impl Log {
     /// # Errors
     /// If the folder or the object store can't be used, or another server writes in the folder.
     pub async fn open(options: Options, clock: Clock) -> Result<Self, Error> {
-        let runtime = runtime()?;
+        let aside = Aside::start()?;
         let segments = options.folder.join("segments").join(node_in_names(&options.node));
         let (recorder, segments) = (Arc::new(Recorder::new()), Arc::new(Segments::open(segments)?));
-        let files = on(&runtime, open_files(options.clone())).await?;
+        let files = aside.run(open_files(options.clone())).await?;
         for segment in segments.state().closed() {
             files.forget(segment.number);
         }
@@ -142,7 +142,7 @@ impl Log {
                 moving: tokio::sync::Mutex::default(),
             }),
             recorder,
-            runtime: Some(runtime),
+            aside,
             questions: Semaphore::new(QUESTIONS),
         })
     }
@@ -184,7 +184,7 @@ impl Log {
     /// seconds; what fails is tried again then.
     pub async fn maintain(&self) -> Result<(), Error> {
         let shelf = Arc::clone(&self.shelf);
-        self.aside(async move { shelf.maintain().await }).await
+        self.aside.run(async move { shelf.maintain().await }).await
     }
 
     /// Some requests that meet a filter, in an order, from a place on. Those that were recorded before the call
@@ -256,34 +256,60 @@ impl Log {
         let turn = tokio::time::timeout_at(deadline, self.questions.acquire()).await;
         let _turn = turn.map_err(|_| Error::TooLong)?.map_err(Error::storage)?;
         let shelf = Arc::clone(&self.shelf);
-        self.aside(async move {
-            let mut attempt = 1;
-            loop {
-                match question(shelf.view().await?, filter.clone(), deadline).await {
-                    Err(Error::Moved) if attempt < ATTEMPTS => attempt += 1,
-                    answer => return answer,
+        self.aside
+            .run(async move {
+                let mut attempt = 1;
+                loop {
+                    match question(shelf.view().await?, filter.clone(), deadline).await {
+                        Err(Error::Moved) if attempt < ATTEMPTS => attempt += 1,
+                        answer => return answer,
+                    }
                 }
-            }
-        })
-        .await
-    }
-
-    /// Does something on the threads that stand back; it ends when nobody waits for it any more.
-    async fn aside<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        match &self.runtime {
-            Some(runtime) => on(runtime, work).await,
-            None => work.await,
-        }
+            })
+            .await
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
         self.end_writer();
-        if let Some(runtime) = self.runtime.take() {
+    }
+}
+
+/// Threads that stand back behind all others.
+struct Aside(Option<Runtime>);
+
+impl Aside {
+    fn start() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(QUESTIONS)
+            .max_blocking_threads(8)
+            .thread_name("request-log")
+            .enable_all()
+            .on_thread_start(|| {
+                // On Linux of this thread alone. Where it isn't allowed everything works, only not as evenly.
+                let _ = rustix::process::setpriority_process(None, NICENESS);
+            })
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// Does something there; it ends when nobody waits for it any more.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        match &self.0 {
+            Some(runtime) => AbortOnDropHandle::new(runtime.spawn(work)).await.map_err(Error::storage)?,
+            None => work.await,
+        }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // It may be dropped where nobody may wait.
+        if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
     }
@@ -354,27 +380,6 @@ fn bucket(url: &str) -> Result<Arc<dyn ObjectStore>, Error> {
     let (bucket, folder) = rest.split_once('/').unwrap_or((rest, ""));
     let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build()?;
     Ok(Arc::new(PrefixStore::new(store, folder)))
-}
-
-/// Threads that stand back behind all others.
-fn runtime() -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(QUESTIONS)
-        .max_blocking_threads(8)
-        .thread_name("request-log")
-        .enable_all()
-        .on_thread_start(|| {
-            // On Linux of this thread alone. Where it isn't allowed everything works, only not as evenly.
-            let _ = rustix::process::setpriority_process(None, NICENESS);
-        })
-        .build()
-}
-
-async fn on<T: Send + 'static>(
-    runtime: &Runtime,
-    work: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Result<T, Error> {
-    AbortOnDropHandle::new(runtime.spawn(work)).await.map_err(Error::storage)?
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,0 +1,202 @@
+//! The log as the server uses it.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokenhouse_core::clock::{Clock, Timestamp};
+use tokenhouse_core::id::{TokenId, UserId};
+use tokenhouse_core::token::TokenKind;
+use tokenhouse_core::verdict::{Checkpoint, Reason, Subject};
+use tokenhouse_requests::{Cursor, Filter, Log, Options, Order, Per, Request, Row, WhenFull, Whose};
+
+/// The start of an hour.
+const START: Timestamp = Timestamp::from_seconds(1_768_478_400);
+
+fn options(folder: &Path) -> Options {
+    Options {
+        folder: folder.to_owned(),
+        url: None,
+        node: "gate-1".into(),
+        retention_days: 90,
+        when_full: WhenFull::Wait,
+        keep_one_in: 1,
+    }
+}
+
+async fn open(folder: &Path, clock: &Clock) -> Log {
+    Log::open(options(folder), clock.clone()).await.unwrap()
+}
+
+fn row(seconds: i64, token: i64) -> Row<'static> {
+    Row {
+        time: START.plus_seconds(seconds),
+        subject: Some(Subject { token: TokenId(token), owner: UserId(1), kind: TokenKind::Service }),
+        at: Checkpoint::ForwardAuth,
+        method: "GET",
+        path: "/api/datastores/7",
+        refused: None,
+        status: Some(200),
+        ip: IpAddr::from([192, 0, 2, 7]),
+        user_agent: "curl/8.5.0",
+        request_id: "AAAAAAAAAAAAAAAB",
+    }
+}
+
+async fn record(log: &Log, row: &Row<'_>) {
+    log.room().await;
+    log.record(row);
+}
+
+/// Everything that is in the log, oldest first, read page by page.
+async fn all(log: &Log) -> Vec<Request> {
+    let (mut found, mut after): (Vec<Request>, Option<Cursor>) = (Vec::new(), None);
+    loop {
+        let page = log.page(Filter::of(Whose::Everyone), Order::OldestFirst, after, 100).await.unwrap();
+        found.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            return found;
+        }
+    }
+}
+
+async fn seconds(log: &Log) -> Vec<i64> {
+    all(log).await.iter().map(|request| request.time.seconds() - START.seconds()).collect()
+}
+
+#[tokio::test]
+async fn what_was_recorded_is_found_at_once_and_after_it_was_moved_and_after_a_start() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::turned(START));
+    let log = open(folder.path(), &clock).await;
+    let refused = Row { refused: Some(Reason::Revoked), status: Some(401), ..row(2, 8) };
+    for row in [row(1, 7), refused, Row { subject: None, refused: Some(Reason::Unknown), ..row(3, 7) }] {
+        record(&log, &row).await;
+    }
+    let newest = all(&log).await;
+    assert_eq!(newest.len(), 3);
+    let refused = &newest[1];
+    assert_eq!(
+        (refused.refused.as_deref(), refused.status, &*refused.node),
+        (Some("revoked"), Some(401), "gate-1")
+    );
+    assert_eq!(newest[2].subject, None);
+    // The hour is over, so the segment is closed.
+    clock.turn_to(START.plus_seconds(3_700));
+    record(&log, &row(3_700, 7)).await;
+    record(&log, &row(3_701, 7)).await;
+    all(&log).await;
+    log.maintain().await.unwrap();
+    let moved = all(&log).await;
+    assert_eq!((&moved[..3], moved.len()), (&newest[..], 5));
+    log.close().await;
+    drop(log);
+    let log = open(folder.path(), &clock).await;
+    assert_eq!(all(&log).await, moved);
+    let counts = log.counts(Filter::of(Whose::Everyone), Per::Hour).await.unwrap();
+    let counts: Vec<_> = counts.iter().map(|bucket| (bucket.allowed, bucket.denied)).collect();
+    assert_eq!(counts, [(1, 2), (2, 0)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_row_is_found_once_while_rows_are_recorded_moved_and_merged() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::turned(START));
+    // The clock is turned by years.
+    let options = Options { retention_days: 1_000_000, ..options(folder.path()) };
+    let log = Arc::new(Log::open(options, clock.clone()).await.unwrap());
+    let ended = Arc::new(AtomicBool::new(false));
+    let moving = tokio::spawn({
+        let (log, clock, ended) = (Arc::clone(&log), clock.clone(), Arc::clone(&ended));
+        async move {
+            // Every six minutes a segment is closed, so files are merged within the hours and after them.
+            for step in 1.. {
+                clock.turn_to(START.plus_seconds(step * 360));
+                log.maintain().await.unwrap();
+                if ended.load(Ordering::Relaxed) {
+                    return step;
+                }
+            }
+            0
+        }
+    });
+    let mut recorded = 0;
+    for _ in 0..60 {
+        for _ in 0..50 {
+            record(&log, &Row { time: clock.now(), ..row(0, recorded) }).await;
+            recorded += 1;
+        }
+        let mut tokens: Vec<i64> =
+            all(&log).await.iter().map(|request| request.subject.unwrap().token.0).collect();
+        tokens.sort_unstable();
+        assert!(tokens.into_iter().eq(0..recorded), "not each of {recorded} once");
+    }
+    ended.store(true, Ordering::Relaxed);
+    assert!(moving.await.unwrap() > 10, "nothing was moved, so nothing was tested");
+}
+
+#[tokio::test]
+async fn rows_that_are_too_old_are_deleted() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::turned(START));
+    let log =
+        Log::open(Options { retention_days: 2, ..options(folder.path()) }, clock.clone()).await.unwrap();
+    for day in 0..4 {
+        clock.turn_to(START.plus_days(day));
+        record(&log, &row(day * 86_400, 7)).await;
+        assert_eq!(all(&log).await.len(), usize::try_from(day.min(2)).unwrap() + 1);
+        clock.turn_to(START.plus_days(day).plus_seconds(4_000));
+        log.maintain().await.unwrap();
+        all(&log).await;
+        log.maintain().await.unwrap();
+    }
+    assert_eq!(seconds(&log).await, [172_800, 259_200]);
+}
+
+#[tokio::test]
+async fn of_allowed_requests_some_may_be_kept_and_of_refused_ones_all_are() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::turned(START));
+    let log = Log::open(Options { keep_one_in: 10, ..options(folder.path()) }, clock).await.unwrap();
+    for second in 0..100 {
+        record(&log, &row(second, 7)).await;
+        record(&log, &Row { refused: Some(Reason::Expired), ..row(second, 7) }).await;
+    }
+    let refused = all(&log).await.iter().filter(|request| request.refused.is_some()).count();
+    assert_eq!((refused, all(&log).await.len()), (100, 110));
+}
+
+#[tokio::test]
+async fn hostile_texts_are_kept_as_they_are_up_to_their_limit() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::turned(START));
+    let log = open(folder.path(), &clock).await;
+    let long = "é".repeat(8_000);
+    let texts = ["", "/a\u{7}\u{1b}[31m\"'<script>&\\\r\n", "/\u{202e}\u{fffd}💥", "/%00%2e%2e/", &long];
+    for (second, text) in (0..).zip(texts) {
+        record(&log, &Row { path: text, user_agent: text, ..row(second, 7) }).await;
+    }
+    clock.turn_to(START.plus_seconds(4_000));
+    let before = all(&log).await;
+    record(&log, &row(4_000, 7)).await;
+    all(&log).await;
+    log.maintain().await.unwrap();
+    let after = all(&log).await;
+    assert_eq!(before, after[..5]);
+    for (request, text) in after.iter().zip(texts) {
+        assert_eq!(request.path, request.user_agent);
+        assert!(
+            text.starts_with(&request.path) && request.path.len() >= text.len().min(8_191),
+            "{}",
+            text.len()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_folder_has_one_server() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::turned(START));
+    let log = open(folder.path(), &clock).await;
+    assert!(Log::open(options(folder.path()), clock.clone()).await.is_err());
+    let other = Log::open(Options { node: "gate-2".into(), ..options(folder.path()) }, clock.clone()).await;
+    assert!(other.is_ok(), "another node of a fleet has a folder of its own");
+    log.close().await;
+    assert!(Log::open(options(folder.path()), clock).await.is_ok());
+}
