@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -45,6 +45,10 @@ pub struct Options<'a> {
     pub core: Option<usize>,
     /// Another store than the filled one, with the same tokens.
     pub store: Option<&'a str>,
+    /// Whether requests are recorded.
+    pub request_log: bool,
+    /// Where, if not beside the store.
+    pub log_folder: Option<&'a Path>,
 }
 
 /// A running Tokenhouse.
@@ -123,10 +127,13 @@ fn configure(
     });
     let upstream =
         options.upstream.map_or_else(String::new, |upstream| format!("upstream = \"http://{upstream}\"\n"));
+    let log =
+        options.log_folder.map_or_else(String::new, |log| format!("directory = \"{}\"\n", log.display()));
     let text = format!(
         "[server]\nlisten = \"{address}\"\npublic_url = \"{ISSUER}\"\nmetrics_listen = \"{metrics}\"\n\
-         master_key_file = \"{}\"\n{tls}[store]\nurl = \"{store}\"\n[log]\nlevel = \"warn\"\n[gateway]\n{upstream}{RULES}",
-        key.display()
+         master_key_file = \"{}\"\n{tls}[store]\nurl = \"{store}\"\n[log]\nlevel = \"warn\"\n[request_log]\nenabled = {}\n{log}[gateway]\n{upstream}{RULES}",
+        key.display(),
+        options.request_log,
     );
     fs::write(&config, text)?;
     Ok(config)
