@@ -8,6 +8,7 @@ use futures_util::{Stream, StreamExt, stream};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use tokenhouse_core::clock::Timestamp;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -91,7 +92,7 @@ impl Scan {
             Whose::Owner(owner) => (Some(owner.0), None),
             Whose::Service | Whose::Everyone => (None, None),
         };
-        let from = filter.from.map_or(i64::MIN, |from| from.micros());
+        let from = filter.from.map_or(i64::MIN, Timestamp::micros);
         let last = filter.to.map_or(i64::MAX, |to| to.micros().saturating_sub(1));
         let is_cut = filter.columns(self.file.name.hour).contains(&column::TIME);
         let wanted = [
