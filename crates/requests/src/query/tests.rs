@@ -34,7 +34,9 @@ fn segment(rows: &[Row<'_>]) -> Segment {
     for row in rows {
         let (fixed, texts) = row.encode();
         bytes.extend(fixed);
-        texts.iter().for_each(|text| bytes.extend(text.as_bytes()));
+        for text in texts {
+            bytes.extend(text.as_bytes());
+        }
     }
     Segment { node: NODE.into(), bytes: bytes.into() }
 }
