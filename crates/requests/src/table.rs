@@ -40,20 +40,21 @@ pub(crate) fn of_rows(rows: &[Row<'_>], node: &str) -> Result<RecordBatch, Error
     fn texts<'a>(rows: &'a [Row<'_>], text: impl Fn(&'a Row<'a>) -> &'a str) -> ArrayRef {
         Arc::new(StringArray::from_iter_values(rows.iter().map(text)))
     }
-    let subjects = || rows.iter().map(|row| row.subject);
+    let number = |number: fn(Subject) -> i64| -> ArrayRef {
+        Arc::new(rows.iter().map(|row| row.subject.map(number)).collect::<Int64Array>())
+    };
+    let kinds = rows.iter().map(|row| row.subject.map(|subject| kind_text(subject.kind)));
     let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.time.micros()));
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from_iter(subjects().map(|subject| subject.map(|subject| subject.owner.0)))),
-        Arc::new(Int64Array::from_iter(subjects().map(|subject| subject.map(|subject| subject.token.0)))),
-        Arc::new(StringArray::from_iter(
-            subjects().map(|subject| subject.map(|subject| kind_text(subject.kind))),
-        )),
+        number(|subject| subject.owner.0),
+        number(|subject| subject.token.0),
+        Arc::new(kinds.collect::<StringArray>()),
         Arc::new(times.with_timezone("UTC")),
         texts(rows, |row| row.at.as_str()),
         texts(rows, |row| row.method),
         texts(rows, |row| row.path),
         texts(rows, |row| row.refused.map_or(OK, |reason| reason.as_str())),
-        Arc::new(UInt16Array::from_iter(rows.iter().map(|row| row.status))),
+        Arc::new(rows.iter().map(|row| row.status).collect::<UInt16Array>()),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| ip_text(row.ip)))),
         texts(rows, |row| row.user_agent),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|_| node))),

@@ -40,7 +40,7 @@ async fn there(files: &Files) -> usize {
     files_in(&**files.reader().store(), None).await.unwrap().len()
 }
 
-/// 1_768_478_400, where the rows of tests begin, is the start of an hour.
+/// So many seconds after the instant where the rows of tests begin, which is the start of an hour.
 fn at(seconds: i64) -> Timestamp {
     row(seconds, 1).time
 }

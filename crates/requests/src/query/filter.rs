@@ -93,16 +93,7 @@ impl Filter {
         self.from.is_none_or(|from| from < hour.end()) && self.to.is_none_or(|to| hour.start() < to)
     }
 
-    /// The columns that say whose a row is, which files are sorted by.
-    pub(super) const fn columns_of_subject(&self) -> &'static [usize] {
-        match self.whose {
-            Whose::Token(_) => &[column::OWNER, column::TOKEN],
-            Whose::Owner(_) => &[column::OWNER],
-            Whose::Service | Whose::Everyone => &[],
-        }
-    }
-
-    /// The other columns that say whether a row of an hour meets it.
+    /// The columns that say whether a row of an hour meets it, besides those that files are sorted by.
     pub(super) fn columns(&self, hour: Hour) -> Vec<usize> {
         let cuts_hour =
             self.from.is_some_and(|from| from > hour.start()) || self.to.is_some_and(|to| to < hour.end());
@@ -125,16 +116,6 @@ impl Filter {
     /// Whether a row of a file meets it, as far as these columns say.
     pub(super) fn admits_row(&self, table: &Table, row: usize, columns: &[usize], ips: &[String]) -> bool {
         columns.iter().all(|column| match *column {
-            column::OWNER => match self.whose {
-                Whose::Token(Subject { owner, .. }) | Whose::Owner(owner) => {
-                    table.number(column::OWNER, row) == Some(owner.0)
-                }
-                Whose::Service | Whose::Everyone => true,
-            },
-            column::TOKEN => match self.whose {
-                Whose::Token(subject) => table.number(column::TOKEN, row) == Some(subject.token.0),
-                Whose::Owner(_) | Whose::Service | Whose::Everyone => true,
-            },
             column::KIND => matches!(table.text(column::KIND, row), "" | SERVICE),
             column::TIME => self.admits_time(table.time(row)),
             column::METHOD => self.admits_method(table.text(column::METHOD, row)),

@@ -89,7 +89,9 @@ pub(crate) async fn page(
             break;
         };
         let Some(requests) = answer.transpose()? else { break };
-        requests.into_iter().for_each(|request| found.add(request));
+        for request in requests {
+            found.add(request);
+        }
     }
     let mut items = found.sorted();
     if let Some(start) = unfinished {
@@ -187,7 +189,9 @@ async fn best(scan: &Scan, order: Order, wanted: usize) -> Result<Vec<Request>, 
         let rows = first(scan, rows, order, wanted).await?;
         let mut tables = scan.read(&rows, &column::ALL).await?;
         while let Some(table) = tables.next().await? {
-            (0..table.rows()).for_each(|row| found.add(table.request(row)));
+            for row in 0..table.rows() {
+                found.add(table.request(row));
+            }
         }
     }
     Ok(found.sorted())

@@ -8,6 +8,7 @@ use futures_util::{Stream, StreamExt, stream};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use tokenhouse_core::clock::Timestamp;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -74,7 +75,7 @@ impl Scan {
                 continue;
             }
             let rows = Rows { group, selection };
-            let rows = self.narrow(rows, self.filter.columns_of_subject()).await?;
+            let rows = self.narrow_to_subject(rows).await?;
             let rows = self.narrow(rows, &self.filter.columns(self.file.name.hour)).await?;
             if rows.selection.selects_any() {
                 found.push(rows);
@@ -91,7 +92,7 @@ impl Scan {
             Whose::Owner(owner) => (Some(owner.0), None),
             Whose::Service | Whose::Everyone => (None, None),
         };
-        let from = filter.from.map_or(i64::MIN, |from| from.micros());
+        let from = filter.from.map_or(i64::MIN, Timestamp::micros);
         let last = filter.to.map_or(i64::MAX, |to| to.micros().saturating_sub(1));
         let is_cut = filter.columns(self.file.name.hour).contains(&column::TIME);
         let wanted = [
@@ -124,6 +125,30 @@ impl Scan {
         Ok(true)
     }
 
+    /// Those of the rows that are of whom the filter says. As files are sorted by that, they lie together.
+    async fn narrow_to_subject(&self, rows: Rows) -> Result<Rows, Error> {
+        let (columns, wanted): (&[usize], _) = match self.filter.whose {
+            Whose::Token(subject) => {
+                (&[column::OWNER, column::TOKEN], (Some(subject.owner.0), Some(subject.token.0)))
+            }
+            // Without its column every token is `None`.
+            Whose::Owner(owner) => (&[column::OWNER], (Some(owner.0), None)),
+            Whose::Service | Whose::Everyone => return Ok(rows),
+        };
+        let mut tables = self.read(&rows, columns).await?;
+        let (mut read, mut ranges) = (0, Vec::new());
+        while let Some(table) = tables.next().await? {
+            let of_row = |row| (table.number(column::OWNER, row), table.number(column::TOKEN, row));
+            let first = first_row(table.rows(), |row| of_row(row) >= wanted);
+            let end = first_row(table.rows(), |row| of_row(row) > wanted);
+            ranges.push(read + first..read + end);
+            read += table.rows();
+        }
+        let selection =
+            rows.selection.and_then(&RowSelection::from_consecutive_ranges(ranges.into_iter(), read));
+        Ok(Rows { selection, ..rows })
+    }
+
     /// Those of the rows that meet the filter as far as these columns say.
     async fn narrow(&self, rows: Rows, columns: &[usize]) -> Result<Rows, Error> {
         if columns.is_empty() || !rows.selection.selects_any() {
@@ -139,6 +164,20 @@ impl Scan {
         let selection = rows.selection.and_then(&RowSelection::from_filters(&masks));
         Ok(Rows { selection, ..rows })
     }
+}
+
+/// The first of so many rows for which it is true, as it is for all after it; their number if there is none.
+fn first_row(rows: usize, is_true: impl Fn(usize) -> bool) -> usize {
+    let (mut first, mut end) = (0, rows);
+    while first < end {
+        let middle = usize::midpoint(first, end);
+        if is_true(middle) {
+            end = middle;
+        } else {
+            first = middle + 1;
+        }
+    }
+    first
 }
 
 /// The rows of a column's pages that have values in a range; `None` if it isn't known.

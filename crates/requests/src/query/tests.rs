@@ -87,6 +87,7 @@ async fn check(view: &View, parts: &[Vec<Row<'_>>], filter: &Filter, limit: usiz
             let page = page(view, filter, order, after, limit, far()).await.unwrap();
             assert!(page.items.len() == limit || page.next.is_none());
             found.extend(page.items);
+            assert!(found.len() <= expected.len(), "{order:?} {filter:?} gives some twice");
             after = page.next.map(|next| next.to_string().parse().unwrap());
             if after.is_none() {
                 break;

@@ -75,7 +75,7 @@ pub(crate) async fn top(view: &View, filter: &Filter, most: usize, deadline: Ins
         }
     }
     let [ips, paths, user_agents] = all.map(|counts| {
-        let ranked = counts.most(most, |value| value.clone()).into_iter();
+        let ranked = counts.most(most, String::clone).into_iter();
         ranked
             .map(|(value, Count { allowed, denied, last })| Ranked { value, allowed, denied, last })
             .collect()
