@@ -91,6 +91,7 @@ impl Files {
     }
 
     /// Reads them.
+    #[cfg(test)]
     pub(crate) fn reader(&self) -> &Arc<Reader> {
         &self.reader
     }

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::documentation::Documentation;
-use crate::api::{activity, requests, status, teams, user_tokens, users};
+use crate::api::{activity, report, requests, status, teams, user_tokens, users};
 use crate::app::App;
 use crate::error::Error;
 use crate::observe::Observed;
@@ -37,6 +37,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(requests::of_token))
         .routes(routes!(requests::of_token_summary))
         .routes(routes!(requests::of_token_top))
+        .routes(routes!(report::of_token))
+        .routes(routes!(report::of_user))
         .routes(routes!(requests::of_user))
         .routes(routes!(requests::of_user_summary))
         .routes(routes!(requests::of_user_top))

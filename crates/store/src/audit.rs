@@ -65,6 +65,10 @@ pub struct AuditFilter {
     pub action: Option<Action>,
     /// About this kind of thing: `token`, `user`, `team` or `setup`.
     pub entity: Option<String>,
+    /// About the one with this number.
+    pub entity_id: Option<i64>,
+    /// By way of one of these tokens; by any way if there are none.
+    pub via_tokens: Vec<TokenId>,
     /// Without those that automation made: no actor, a service user, SCIM, the system or the
     /// command line.
     pub hide_automated: bool,
@@ -130,6 +134,12 @@ impl AuditFilter {
         }
         if let Some(entity) = &self.entity {
             statement.text(" AND entity_kind = ").value(entity.as_str());
+        }
+        if let Some(id) = self.entity_id {
+            statement.text(" AND entity_id = ").value(id);
+        }
+        if !self.via_tokens.is_empty() {
+            statement.text(" AND via_token IN ").list(self.via_tokens.iter().map(|id| id.0));
         }
         if self.hide_automated {
             statement.text(" AND ").text(BY_A_PERSON);

@@ -92,6 +92,38 @@ pub struct Via {
     token_id: Option<TokenId>,
 }
 
+impl Activity {
+    /// When it happened.
+    pub(crate) const fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// What happened.
+    pub(crate) fn action(&self) -> &str {
+        &self.action
+    }
+
+    /// What it happened to.
+    pub(crate) fn entity_name(&self) -> &str {
+        &self.entity.name
+    }
+
+    /// The `user_id` of who did it.
+    pub(crate) fn actor_id(&self) -> &str {
+        self.actor.as_ref().map_or("the command line", |actor| &actor.user_id)
+    }
+
+    /// From which address.
+    pub(crate) fn address(&self) -> &str {
+        self.ip.as_deref().unwrap_or("this machine")
+    }
+
+    /// As part of which request.
+    pub(crate) fn request(&self) -> &str {
+        self.request_id.as_deref().unwrap_or("none")
+    }
+}
+
 impl From<Actor> for ActorOnWire {
     fn from(actor: Actor) -> Self {
         let Actor { id, user_id, name, user_type } = actor;
@@ -192,6 +224,8 @@ impl ActivityQuery {
         fields.finish()?;
         let end = date.unwrap_or(now).plus_days(1);
         Ok(AuditFilter {
+            entity_id: None,
+            via_tokens: Vec::new(),
             from: Some(end.plus_days(-self.timeframe.days())),
             to: Some(end),
             user: self.user.map(UserId),

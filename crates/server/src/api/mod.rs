@@ -4,6 +4,7 @@
 pub mod activity;
 pub mod body;
 pub mod documentation;
+pub mod report;
 pub mod requests;
 pub mod status;
 pub mod teams;

@@ -12,7 +12,7 @@ use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_requests::{Cursor, Filter, Per};
 use utoipa::IntoParams;
 
-pub use self::wire::{Ranked, RequestSummary, RequestTop, Requests};
+pub use self::wire::{LoggedRequest, Ranked, RequestBucket, RequestSummary, RequestTop, Requests, UsedToken};
 use super::body::{Id, Query};
 use crate::app::App;
 use crate::auth::guard::{Anyone, ManagesServiceTokens};

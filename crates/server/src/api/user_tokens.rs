@@ -109,6 +109,30 @@ pub struct NewToken {
 }
 
 impl Token {
+    /// Its number.
+    pub(crate) const fn id(&self) -> TokenId {
+        self.id
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The `user_id` of its owner.
+    pub(crate) fn owner_id(&self) -> &str {
+        &self.user.user_id
+    }
+
+    /// What it amounts to.
+    pub(crate) const fn status(&self) -> &'static str {
+        match self.status {
+            Status::Active => "active",
+            Status::Revoked => "revoked",
+            Status::Expired => "expired",
+        }
+    }
+
     /// The token as it is at `now`.
     pub fn at(now: Timestamp, token: stored::Token) -> Self {
         let status = tokens::status(&token, now);

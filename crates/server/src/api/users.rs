@@ -65,6 +65,18 @@ pub struct User {
     owner: Option<String>,
 }
 
+impl User {
+    /// Their number.
+    pub(crate) const fn id(&self) -> UserId {
+        self.id
+    }
+
+    /// Their name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl From<stored::User> for User {
     fn from(user: stored::User) -> Self {
         Self {

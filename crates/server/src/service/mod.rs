@@ -6,6 +6,7 @@ pub mod directory;
 pub mod hand_over;
 pub mod passwords;
 pub mod profile;
+pub mod report;
 pub mod requests;
 pub mod sessions;
 pub mod teams;

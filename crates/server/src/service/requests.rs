@@ -6,7 +6,6 @@ use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::people::UserType;
 use tokenhouse_core::policy::Permission;
-use tokenhouse_core::token::TokenKind;
 use tokenhouse_core::verdict::Subject;
 use tokenhouse_requests::{Bucket, Cursor, Filter, Log, Order, Per, Request, Top, Whose};
 use tokenhouse_store::tokens::{self as stored, Token};

@@ -15,6 +15,7 @@ pub mod page;
 pub mod people;
 pub mod policies;
 pub mod protection;
+pub mod report;
 pub mod sign_in;
 pub mod text;
 pub mod theme;
@@ -84,6 +85,8 @@ pub fn pages() -> Vec<Route> {
         show("/settings/tokens/revoke-all", get(tokens::change::revoke_all_form)),
         change("/settings/tokens/revoke-all", post(tokens::change::revoke_all)),
         show("/settings/tokens/{id}", get(tokens::details::details)),
+        show("/settings/tokens/{id}/report", get(report::of_token)),
+        show("/settings/tokens/{id}/report.md", get(report::of_token_as_document)),
         show("/settings/tokens/{id}/rotate", get(tokens::rotate::form)),
         change("/settings/tokens/{id}/rotate", post(tokens::rotate::rotate)),
         show("/settings/tokens/{id}/revoke", get(tokens::change::revoke_form)),
@@ -103,6 +106,8 @@ pub fn pages() -> Vec<Route> {
         // Managers and Admins.
         show("/settings/people/users", get(people::users::list)),
         show("/settings/people/users/{id}", get(people::user::one)),
+        show("/settings/people/users/{id}/report", get(report::of_user)),
+        show("/settings/people/users/{id}/report.md", get(report::of_user_as_document)),
         show("/settings/people/teams", get(people::teams::list)),
         show("/settings/people/teams/{id}", get(people::team::one)),
         // Admins.

@@ -52,6 +52,7 @@ mod people;
 mod people_pages;
 mod permissions;
 mod promises;
+mod report;
 mod requests;
 mod scim;
 mod scim_bulk;

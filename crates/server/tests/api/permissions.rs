@@ -92,6 +92,8 @@ const TABLE: &[Row] = &[
         [401, 401, 403, 404, 404, 200, 404, 200],
     ),
     ("GET", "/api/user-tokens/{id}/requests/top", Token, NO_BODY, [401, 401, 403, 404, 404, 200, 404, 200]),
+    ("GET", "/api/user-tokens/{id}/report", Token, NO_BODY, [401, 401, 403, 404, 404, 200, 404, 200]),
+    ("GET", "/api/users/{id}/report", User, NO_BODY, [401, 401, 403, 403, 403, 200, 403, 200]),
     ("GET", "/api/users/{id}/requests", User, NO_BODY, [401, 401, 403, 403, 403, 200, 403, 200]),
     ("GET", "/api/users/{id}/requests/summary", User, NO_BODY, [401, 401, 403, 403, 403, 200, 403, 200]),
     ("GET", "/api/users/{id}/requests/top", User, NO_BODY, [401, 401, 403, 403, 403, 200, 403, 200]),

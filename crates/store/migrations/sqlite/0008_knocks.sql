@@ -5,3 +5,5 @@ CREATE TABLE knocks (
     at INTEGER NOT NULL,
     ip TEXT NOT NULL
 );
+-- What was done with a token.
+CREATE INDEX changes_via ON changes (via_token, seq) WHERE via_token IS NOT NULL;

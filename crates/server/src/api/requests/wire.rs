@@ -13,28 +13,28 @@ use crate::service::requests::{Page, Visible};
 pub struct LoggedRequest {
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
-    time: Timestamp,
+    pub(crate) time: Timestamp,
     /// What it was.
     #[schema(pattern = "^(allowed|denied)$")]
-    decision: &'static str,
+    pub(crate) decision: &'static str,
     /// Why.
     #[schema(pattern = "^(ok|expired|revoked|deactivated|unknown|malformed|forbidden|scim_only)$")]
-    reason: String,
+    pub(crate) reason: String,
     /// Where the token was checked.
     #[schema(pattern = "^(api|forward_auth|introspection|gateway|scim)$")]
     via: String,
     /// Method of the request.
-    method: String,
+    pub(crate) method: String,
     /// Its path, without the query string.
-    path: String,
+    pub(crate) path: String,
     /// Status of the answer, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    status: Option<u16>,
+    pub(crate) status: Option<u16>,
     /// Address of the client.
-    ip: String,
+    pub(crate) ip: String,
     /// What the client calls itself.
-    user_agent: String,
+    pub(crate) user_agent: String,
     /// The server that decided.
     node: String,
     /// Number of the request.
@@ -68,6 +68,25 @@ pub struct Requests {
     next_cursor: Option<String>,
 }
 
+impl From<log::Request> for LoggedRequest {
+    fn from(request: log::Request) -> Self {
+        Self {
+            time: request.time,
+            decision: if request.refused.is_none() { "allowed" } else { "denied" },
+            reason: request.refused.unwrap_or_else(|| "ok".into()),
+            via: request.via,
+            method: request.method,
+            path: request.path,
+            status: request.status,
+            ip: request.ip,
+            user_agent: request.user_agent,
+            node: request.node,
+            request_id: request.request_id,
+            token: None,
+        }
+    }
+}
+
 impl Requests {
     pub(super) fn of(page: Page, visible: &Visible) -> Self {
         let Page { items, tokens, next } = page;
@@ -78,20 +97,7 @@ impl Requests {
                 name: tokens.get(&subject.token).map(|token| token.name.clone()),
                 user_id: subject.owner,
             });
-            LoggedRequest {
-                time: request.time,
-                decision: if request.refused.is_none() { "allowed" } else { "denied" },
-                reason: request.refused.unwrap_or_else(|| "ok".into()),
-                via: request.via,
-                method: request.method,
-                path: request.path,
-                status: request.status,
-                ip: request.ip,
-                user_agent: request.user_agent,
-                node: request.node,
-                request_id: request.request_id,
-                token,
-            }
+            LoggedRequest { token, ..LoggedRequest::from(request) }
         };
         let items = items.into_iter().map(shown).collect();
         Self { items, next_cursor: next.map(|cursor| cursor.to_string()) }

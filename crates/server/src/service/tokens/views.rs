@@ -176,12 +176,9 @@ pub async fn details(app: &App, call: &Call, id: TokenId) -> Result<Details, Err
     let old = beside(app, &mut reader, token.rotates).await?;
     let new = beside(app, &mut reader, token.rotated_by).await?;
     let can_rotate = refuses_rotation(&mut reader, call, &token, now).await?.is_none();
-    let ancestors = lineage::ancestors(&mut reader, id, ANCESTORS).await?;
-    let descendants = lineage::descendants(&mut reader, id, DESCENDANTS).await?;
+    let (ancestors, descendants) = family(&mut reader, call, id).await?;
     let (made, made_alive) = lineage::count_descendants(&mut reader, id, now).await?;
     with_latest_use(app, &mut token);
-    let relatives =
-        |tokens: Vec<Token>| tokens.into_iter().map(|token| Relative::seen_by(call, token)).collect();
     Ok(Details {
         owner: owner.ok_or_else(|| Error::internal("a token's owner vanished"))?,
         token,
@@ -189,8 +186,8 @@ pub async fn details(app: &App, call: &Call, id: TokenId) -> Result<Details, Err
         old,
         new,
         can_rotate,
-        ancestors: relatives(ancestors),
-        descendants: relatives(descendants),
+        ancestors,
+        descendants,
         made,
         made_alive,
     })
@@ -204,6 +201,19 @@ async fn beside(app: &App, connection: &mut Connection, id: Option<TokenId>) -> 
         with_latest_use(app, token);
     }
     Ok(found)
+}
+
+/// What was made with a token, and what it was made with, as far as the caller may see it.
+pub(in crate::service) async fn family(
+    connection: &mut Connection,
+    call: &Call,
+    id: TokenId,
+) -> Result<(Vec<Relative>, Vec<Relative>), Error> {
+    let relatives =
+        |tokens: Vec<Token>| tokens.into_iter().map(|token| Relative::seen_by(call, token)).collect();
+    let ancestors = lineage::ancestors(connection, id, ANCESTORS).await?;
+    let descendants = lineage::descendants(connection, id, DESCENDANTS).await?;
+    Ok((relatives(ancestors), relatives(descendants)))
 }
 
 impl Relative {
