@@ -29,7 +29,7 @@ const ROWS_AT_A_TIME: usize = 8_192;
 const LIST_NEWEST_AFTER: i64 = 5;
 const LIST_ALL_AFTER: i64 = 600;
 
-/// In a directory a file has this name until all of it is on the disk.
+/// In a directory a file has this name, and the node's, until all of it is on the disk.
 const UNFINISHED: &str = "unfinished";
 
 /// The files of the log.
@@ -53,8 +53,8 @@ struct Listed {
 }
 
 impl Files {
-    /// Lists what is there. `root` is the store's directory if it is one that no other node writes into, `node`
-    /// the name of this one. Files that are called otherwise are left alone.
+    /// Lists what is there. `root` is the store's directory if it is one, `node` the name of
+    /// this node. Files that are called otherwise are left alone.
     pub(crate) async fn open(
         store: Arc<dyn ObjectStore>,
         root: Option<PathBuf>,
@@ -151,18 +151,18 @@ impl Files {
             Some(root) => {
                 let _writing = self.writing.lock().await;
                 let (root, path) = (root.clone(), file.path.clone());
-                let written = tokio::task::spawn_blocking(move || write_through(&root, &path, &bytes));
+                // Several nodes may write into one directory.
+                let unfinished = root.join(format!("{UNFINISHED}-{}", self.node_in_names));
+                let written =
+                    tokio::task::spawn_blocking(move || write_through(&unfinished, &root, &path, &bytes));
                 written.await.map_err(Error::storage)??;
             }
         }
         Ok(file)
     }
 
-    /// Learns of other nodes' files, where the store is shared.
+    /// Learns of other nodes' files: a store may be shared.
     pub(crate) async fn refresh(&self, now: Timestamp) -> Result<(), Error> {
-        if self.root.is_some() {
-            return Ok(());
-        }
         let listed = *self.listed.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = |at: Option<Timestamp>, seconds| at.is_none_or(|at| at.plus_seconds(seconds) <= now);
         if is_over(listed.all, LIST_ALL_AFTER) {
@@ -242,17 +242,18 @@ async fn files_in(store: &dyn ObjectStore, hour: Option<Hour>) -> Result<Vec<Fil
 
 /// Writes a file of a directory. Its name is there only once all of it is on the disk.
 fn write_through(
+    unfinished: &std::path::Path,
     root: &std::path::Path,
     path: &object_store::path::Path,
     bytes: &[u8],
 ) -> std::io::Result<()> {
-    let (unfinished, file) = (root.join(UNFINISHED), root.join(path.as_ref()));
+    let file = root.join(path.as_ref());
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(&unfinished, bytes)?;
-    std::fs::File::open(&unfinished)?.sync_all()?;
-    std::fs::rename(&unfinished, &file)?;
+    std::fs::write(unfinished, bytes)?;
+    std::fs::File::open(unfinished)?.sync_all()?;
+    std::fs::rename(unfinished, &file)?;
     // The names too: of the file, of its hour and of its day.
     for folder in file.ancestors().skip(1).take(3) {
         std::fs::File::open(folder)?.sync_all()?;

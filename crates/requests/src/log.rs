@@ -230,7 +230,9 @@ impl Log {
     /// may be recorded any more.
     pub async fn close(&self) {
         self.end_writer();
-        match tokio::time::timeout(PATIENCE, self.maintain()).await {
+        let shelf = Arc::clone(&self.shelf);
+        let moved = self.aside.run(async move { shelf.move_segments().await });
+        match tokio::time::timeout(PATIENCE, moved).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the newest requests stay in their segment"),
             Err(_) => tracing::warn!("the newest requests stay in their segment: moving them takes too long"),

@@ -99,8 +99,11 @@ pub struct ReportRelative {
 /// An address that requests came from.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReportAddress {
+    /// The address.
     pub ip: String,
+    /// Requests that were allowed.
     pub allowed: u64,
+    /// Requests that were denied.
     pub denied: u64,
     /// When the last one was.
     #[schema(value_type = String, format = DateTime)]
@@ -112,10 +115,13 @@ pub struct ReportAddress {
 /// Another token at an address. Of somebody's personal token only the owner is told.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReportOther {
+    /// Its number; null for a personal token of somebody else.
     #[schema(value_type = Option<i64>, required)]
     pub token_id: Option<TokenId>,
+    /// Its name; null for such a token, and if it is deleted.
     #[schema(required)]
     pub token_name: Option<String>,
+    /// Number of its owner.
     #[schema(value_type = i64)]
     pub user_id: UserId,
     /// When it came from there last.
@@ -126,6 +132,7 @@ pub struct ReportOther {
 /// Attempts with a dead token.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReportAttempts {
+    /// How many.
     pub count: i64,
     /// When the last one was.
     #[schema(value_type = String, format = DateTime)]
