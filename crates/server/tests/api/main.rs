@@ -52,6 +52,7 @@ mod people;
 mod people_pages;
 mod permissions;
 mod promises;
+mod request_pages;
 mod scim;
 mod scim_bulk;
 mod scim_discovery;
