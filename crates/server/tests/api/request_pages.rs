@@ -118,8 +118,8 @@ async fn requests_are_told_to_those_who_may_know(server: TestServer) {
     for path in [person.clone(), all(&person)] {
         let seen = admin.get(&path).await;
         assert_eq!(rows(&seen), 1, "{path}");
-        let names_it =
-            seen.text().contains(&of_token(people.member.token_id)) || seen.text().contains("first");
+        let names_it = seen.text().contains(&of_token(people.member.token_id))
+            || seen.text().contains("<bdi>first</bdi>");
         assert!(!names_it && !seen.text().contains(r#"data-label="Token""#), "{seen}");
     }
     manager.get(&all(&person)).await.expect(403);
@@ -243,18 +243,11 @@ async fn a_token_that_is_dead_and_still_tried_is_told(server: TestServer) {
     let admin = server.browser(&people.admin).await;
     let made = generate(&server, &people.admin.token, "laptop", Some(30)).await;
     let (id, secret) = (made.expect(201).id(), made.bearer());
-    let lists = |quiet: bool| {
-        let admin = admin.clone();
-        async move {
-            for path in ["/settings/tokens".to_owned(), of_token(id)] {
-                let html = text(&admin, &path).await;
-                assert_eq!(!html.contains("still tried"), quiet, "{path}: {html}");
-            }
-        }
-    };
     program(&server, &secret, "10.0.0.7", "cron").get("/api/users/me").await.expect(200);
     set_revoked(&server, &people.admin.token, id, true).await;
-    lists(true).await;
+    for path in ["/settings/tokens".to_owned(), of_token(id)] {
+        assert!(!text(&admin, &path).await.contains("still tried"), "{path}");
+    }
     server.pass_days(3);
     let admin = server.browser(&people.admin).await;
     for _ in 0..2 {
