@@ -73,6 +73,12 @@ export class Server {
 		return (text ? JSON.parse(text) : undefined) as T;
 	}
 
+	/** Asks whether a program with a token may have something. */
+	async wants(token: string, path: string, headers: Record<string, string> = {}): Promise<void> {
+		const asked = { "x-forwarded-method": "GET", "x-forwarded-uri": path, ...headers };
+		await fetch(`${this.origin}/forward-auth`, { headers: { authorization: `Bearer ${token}`, ...asked } });
+	}
+
 	/** Invites somebody; returns the one-time link. */
 	async invite(role: Role, name?: string): Promise<{ id: number; name: string; email: string; link: string }> {
 		const number = ++this.#people;

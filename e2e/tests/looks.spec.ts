@@ -58,6 +58,47 @@ test("what happens to a token looks right", async ({ page, server, signedInAs })
 	await looksRight(page, "token-delete");
 });
 
+test("requests look right", async ({ page, server, signedInAs }) => {
+	test.slow();
+	const mara = await signedInAs("Admin", "Mara Lindqvist");
+	const user = await server.service(`Nightly Backup ${Date.now()}`);
+	const token = await server.token("weekly-release-notes", user.id);
+	const own = await generated(page, "deploy-key");
+	const agents = ["terraform/1.9.2", "curl/8.11.0", "<script>alert(1)</script>", `long/${"x".repeat(4_000)}`];
+	for (const secret of [token.bearer_token, own]) {
+		for (let number = 0; number < 60; number++) {
+			const path = number % 9 === 0 ? `/${"segment/".repeat(900)}` : `/api/datastores/eu-west/tables/${number % 7}`;
+			const from = number % 5 === 0 ? "2001:db8:85a3:1319:8a2e:370:7334:ffff" : `10.0.3.${number % 8}`;
+			await server.wants(secret, path, { "user-agent": agents[number % 4], "x-forwarded-for": from });
+		}
+		await fetch(`${server.origin}/api/users`, { headers: { authorization: `Bearer ${secret}` } });
+	}
+	const details = `/settings/tokens/${token.id}`;
+	const account = `/settings/people/users/${user.id}`;
+	for (const [name, path] of [
+		["token-requests", details],
+		["token-requests-day", `${details}?requests=day`],
+		["token-requests-none", `${details}/requests?ip=192.0.2.1`],
+		["token-requests-list", `${details}/requests`],
+		["token-requests-wrong", `${details}/requests?ip=x`],
+		["token-revoke-callers", `${details}/revoke`],
+		["service-user-requests", account],
+		["service-user-revoke-callers", `${account}/revoke-tokens`],
+		["own-requests", `/settings/people/users/${mara.id}/requests`],
+		["service-requests", "/settings/requests"],
+	]) {
+		await page.goto(path);
+		await looksRight(page, name);
+	}
+	await server.api("PUT", `/api/user-tokens/${token.id}`, { revoke: true });
+	await server.wants(token.bearer_token, "/api/jobs", { "x-forwarded-for": "10.0.0.7" });
+	await page.goto(details);
+	await looksRight(page, "token-still-tried");
+	await page.goto(`/settings/tokens/service?user_id=${user.id}`);
+	await expect(page.getByText("still tried")).toBeVisible();
+	await looksRight(page, "tokens-still-tried");
+});
+
 test("a list of 200 tokens is read page by page", async ({ page, server, signedInAs }) => {
 	test.slow();
 	await signedInAs("Member", "Mia Member");

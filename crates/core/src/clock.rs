@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
+const SECONDS_PER_HOUR: i64 = 3_600;
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// An instant: microseconds since 1970-01-01T00:00:00Z. Written as RFC 3339 in UTC with `Z`.
@@ -54,6 +55,12 @@ impl Timestamp {
         Self::from_seconds(self.seconds())
     }
 
+    /// The start of this instant's hour.
+    #[must_use]
+    pub const fn start_of_hour(self) -> Self {
+        Self::from_seconds(self.seconds().div_euclid(SECONDS_PER_HOUR) * SECONDS_PER_HOUR)
+    }
+
     /// Midnight UTC at the start of this instant's day.
     #[must_use]
     pub const fn start_of_day(self) -> Self {
@@ -70,6 +77,12 @@ impl Timestamp {
     #[must_use]
     pub const fn plus_seconds(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds.saturating_mul(MICROS_PER_SECOND)))
+    }
+
+    /// This many hours later, or earlier if negative.
+    #[must_use]
+    pub const fn plus_hours(self, hours: i64) -> Self {
+        self.plus_seconds(hours.saturating_mul(SECONDS_PER_HOUR))
     }
 
     /// Whole days from `earlier` to this instant, rounded down.

@@ -2,7 +2,6 @@
 
 mod wire;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -17,7 +16,7 @@ use super::body::{Id, Query};
 use crate::app::App;
 use crate::auth::guard::{Anyone, ManagesServiceTokens};
 use crate::error::{Error, Fields, Problem};
-use crate::service::requests::{self, Visible};
+use crate::service::requests::{self, Narrowing, Visible};
 
 /// The most requests of one answer.
 const LIMIT: i64 = 100;
@@ -54,22 +53,14 @@ impl RequestQuery {
             parsed.flatten()
         };
         let (from, to) = (instant("from", &self.from), instant("to", &self.to));
-        let allowed = match self.decision.as_deref() {
-            None => None,
-            Some("allowed") => Some(true),
-            Some("denied") => Some(false),
-            Some(_) => {
-                fields.wrong("decision", "must be allowed or denied");
-                None
-            }
+        let narrowing = Narrowing {
+            decision: self.decision.as_deref(),
+            ip: self.ip.as_deref(),
+            path: self.path.as_deref(),
         };
-        let ip = self.ip.as_deref().map(str::parse::<IpAddr>);
-        if let Some(Err(_)) = ip {
-            fields.wrong("ip", "must be an IP address");
-        }
+        let filter = visible.narrowed((from, to), narrowing, &mut fields);
         fields.finish()?;
-        let ips = ip.into_iter().flatten().map(|ip| ip.to_canonical()).collect();
-        Ok(Filter { allowed, ips, path: self.path.clone(), ..visible.between(from, to) })
+        Ok(filter)
     }
 }
 

@@ -305,6 +305,14 @@ pub enum Step {
 }
 
 impl Report {
+    /// What the token or user is called.
+    pub fn name(&self) -> &str {
+        match &self.about {
+            About::Token(token) => &token.name,
+            About::User(user, _) => &user.name,
+        }
+    }
+
     /// What to do next, the most urgent first.
     pub fn steps(&self) -> Vec<Step> {
         let is_active = |token: &Token| tokens::status(token, self.at) == Status::Active;

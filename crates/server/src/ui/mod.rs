@@ -3,6 +3,7 @@
 pub mod account;
 pub mod assets;
 pub mod audit;
+mod chart;
 mod cookies;
 mod device;
 mod error_page;
@@ -16,6 +17,7 @@ pub mod people;
 pub mod policies;
 pub mod protection;
 pub mod report;
+pub mod requests;
 pub mod sign_in;
 pub mod text;
 pub mod theme;
@@ -94,8 +96,11 @@ pub fn pages() -> Vec<Route> {
         change("/settings/tokens/{id}/restore", post(tokens::change::restore)),
         show("/settings/tokens/{id}/delete", get(tokens::change::delete_form)),
         change("/settings/tokens/{id}/delete", post(tokens::change::delete)),
+        show("/settings/tokens/{id}/requests", get(requests::of_token)),
+        show("/settings/people/users/{id}/requests", get(requests::of_user)),
         // Admins.
         show("/settings/tokens/service", get(tokens::list::service)),
+        show("/settings/requests", get(requests::of_services)),
         // Whoever is signed in: their account.
         show("/api/cli/authorize", get(hand_over::ask)),
         change("/api/cli/authorize", post(hand_over::answer)),

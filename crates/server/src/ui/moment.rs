@@ -66,6 +66,11 @@ impl Moment {
         self.written("%-d %b %Y, %H:%M")
     }
 
+    /// `14:32`.
+    pub fn hour(self) -> String {
+        self.written("%H:%M")
+    }
+
     /// `14:32:05`.
     pub fn time(self) -> String {
         self.written("%H:%M:%S")
@@ -85,6 +90,11 @@ impl Moment {
     pub fn is_soon(self) -> bool {
         let ahead = self.at.seconds().saturating_sub(self.now.seconds());
         (1..SOON).contains(&ahead)
+    }
+
+    /// Whether it lies back by less than a day.
+    pub fn is_within_a_day(self) -> bool {
+        (0..DAY).contains(&self.now.seconds().saturating_sub(self.at.seconds()))
     }
 
     /// Whether it is over.

@@ -11,13 +11,13 @@ use tokenhouse_core::id::{TokenId, UserId};
 
 use super::moment::Moment;
 use super::page::{Page, Rendered, Section, Visit};
+use super::requests::Table;
 use crate::api::body::{Id, Query};
 use crate::api::report::{IncidentReport, ReportQuery, markdown};
-use crate::api::requests::LoggedRequest;
 use crate::app::App;
 use crate::auth::session::SignedIn;
 use crate::error::Error;
-use crate::service::report;
+use crate::service::report::{self, Report};
 
 /// The report as a page.
 #[derive(Template)]
@@ -28,24 +28,24 @@ struct ReportPage {
     name: String,
     /// Where the same is as a document.
     document: String,
+    /// Both kinds of requests, writes first.
+    requests: [(&'static str, &'static str, Table); 2],
 }
 
 impl ReportPage {
-    fn new(visit: &Visit, section: Section, path: &str, name: String, report: IncidentReport) -> Self {
+    fn new(visit: &Visit, section: Section, path: &str, name: String, mut report: Report) -> Self {
         let page = visit.page(section, format!("Report on {name}")).below(name.clone(), path);
-        Self { page, report, name, document: format!("{path}/report.md") }
+        // They are in the tables.
+        let (writes, reads) = (std::mem::take(&mut report.writes), std::mem::take(&mut report.reads));
+        let requests = [
+            ("writes", "Requests that may have changed something", Table::of_known(&page, writes)),
+            ("reads", "Other requests", Table::of_known(&page, reads)),
+        ];
+        Self { page, report: report.into(), name, document: format!("{path}/report.md"), requests }
     }
 
     fn moment(&self, at: impl Borrow<Timestamp>) -> Moment {
         self.page.moment(*at.borrow())
-    }
-
-    /// Both kinds of requests, writes first.
-    fn lists(&self) -> [(&'static str, &'static str, &[LoggedRequest]); 2] {
-        [
-            ("writes", "Requests that may have changed something", &self.report.writes),
-            ("reads", "Other requests", &self.report.reads),
-        ]
     }
 }
 
@@ -58,8 +58,7 @@ pub async fn of_token(
     query: Query<ReportQuery>,
 ) -> Result<Response, Error> {
     let report = report::of_token(&app, &call, TokenId(id), query.0.window(&app)?).await?;
-    let report = IncidentReport::from(report);
-    let name = report.token.as_ref().map_or_else(String::new, |token| token.name().to_owned());
+    let name = report.name().to_owned();
     let path = format!("/settings/tokens/{id}");
     Ok(Rendered(ReportPage::new(&visit, Section::Tokens, &path, name, report)).into_response())
 }
@@ -84,8 +83,7 @@ pub async fn of_user(
     query: Query<ReportQuery>,
 ) -> Result<Response, Error> {
     let report = report::of_user(&app, &call, UserId(id), query.0.window(&app)?).await?;
-    let report = IncidentReport::from(report);
-    let name = report.user.as_ref().map_or_else(String::new, |user| user.name().to_owned());
+    let name = report.name().to_owned();
     let path = format!("/settings/people/users/{id}");
     Ok(Rendered(ReportPage::new(&visit, Section::People, &path, name, report)).into_response())
 }

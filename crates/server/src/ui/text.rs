@@ -37,6 +37,27 @@ pub fn initials(name: &str) -> String {
     }
 }
 
+/// What a client sent, as it can be shown: at most about so many bytes, and whatever would not be seen itself, or
+/// would turn around or break what stands beside it, by its number.
+pub fn harmless(sent: &str, longest: usize) -> String {
+    let mut text = String::new();
+    for letter in sent.chars() {
+        if text.len() >= longest {
+            text.push('…');
+            break;
+        }
+        if is_harmless(letter) { text.push(letter) } else { text.extend(letter.escape_unicode()) }
+    }
+    text
+}
+
+/// Neither a control character, nor one of those that set the direction, nor one that can't be seen.
+fn is_harmless(letter: char) -> bool {
+    let is_hidden = matches!(letter,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !letter.is_control() && !is_hidden
+}
+
 /// The text with a capital at its start.
 pub fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
@@ -69,6 +90,20 @@ mod tests {
         assert_eq!(sentence("there is nothing at this path"), "There is nothing at this path.");
         assert_eq!(sentence("Gone."), "Gone.");
         assert_eq!(sentence(""), "");
+    }
+
+    #[test]
+    fn what_clients_sent_is_shown_harmlessly() {
+        for (sent, shown) in [
+            ("/api/jobs?state=ä", "/api/jobs?state=ä"),
+            ("a\u{202e}b\u{7}\n\u{200b}c", "a\\u{202e}b\\u{7}\\u{a}\\u{200b}c"),
+            ("", ""),
+        ] {
+            assert_eq!(harmless(sent, 300), shown);
+        }
+        let long = "🚀".repeat(8_192);
+        assert_eq!(harmless(&long, 300), format!("{}…", "🚀".repeat(75)));
+        assert_eq!(harmless("12345", 5), "12345");
     }
 
     #[test]

@@ -53,6 +53,7 @@ mod people_pages;
 mod permissions;
 mod promises;
 mod report;
+mod request_pages;
 mod requests;
 mod scim;
 mod scim_bulk;

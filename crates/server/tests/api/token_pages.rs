@@ -65,7 +65,9 @@ async fn a_token_is_revoked_restored_and_deleted(server: TestServer) {
     server.clock.turn_to(server.clock.now().plus_seconds(7_200));
     let dialog = browser.get(&format!("{path}/revoke")).await.text();
     assert!(
-        dialog.contains("Revoke “\u{2068}deploy\u{2069}”?") && dialog.contains("2 hours ago</time> and will")
+        dialog.contains("Revoke “\u{2068}deploy\u{2069}”?")
+            && dialog.contains("last <time")
+            && dialog.contains("2 hours ago</time>)")
     );
     assert!(!dialog.contains(r#"name="descendants""#), "nothing was made with it");
 

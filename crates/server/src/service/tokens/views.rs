@@ -17,6 +17,7 @@ use super::{find, kind, status, with_latest_use};
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::error::Error;
+use crate::knocks::Knocks;
 
 /// How many ancestors of a token are shown.
 const ANCESTORS: i64 = 5;
@@ -38,6 +39,8 @@ pub struct List {
     pub is_searched: bool,
     /// Tokens that those of the page succeed, or are succeeded by.
     pub related: HashMap<TokenId, Token>,
+    /// Attempts with those of the page that don't work any more.
+    pub attempts: HashMap<TokenId, Knocks>,
     /// How many personal tokens the caller has.
     pub personal: i64,
     /// How many service tokens there are, for those who may know.
@@ -71,7 +74,8 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
         let ids: Vec<TokenId> =
             page.items.iter().flat_map(|token| [token.rotates, token.rotated_by]).flatten().collect();
         let related = tokens::find_many(&mut *app.store.read().await?, &ids).await?;
-        Ok::<_, Error>((page, counts, related))
+        let attempts = attempts(app, &page.items).await?;
+        Ok::<_, Error>((page, counts, related, attempts))
     };
     // What is counted for the list itself isn't counted again; what else is, meanwhile.
     let is_counted_apart = |whose| is_searched || filter.whose != whose;
@@ -89,14 +93,22 @@ pub async fn list(app: &App, call: &Call, filter: &TokenFilter, window: (i64, i6
         };
         Ok::<_, Error>((personal, service))
     };
-    let ((mut page, counts, mut related), (personal, service)) = tokio::try_join!(listed, totals)?;
+    let ((mut page, counts, mut related, attempts), (personal, service)) = tokio::try_join!(listed, totals)?;
     let personal = personal.unwrap_or_else(|| counts.all());
     let service = manages_service.then(|| service.unwrap_or_else(|| counts.all()));
     for token in page.items.iter_mut().chain(&mut related) {
         with_latest_use(app, token);
     }
     let related = related.into_iter().map(|token| (token.id, token)).collect();
-    Ok(List { page, counts, is_searched, related, personal, service })
+    Ok(List { page, counts, is_searched, related, attempts, personal, service })
+}
+
+/// Attempts with those of these tokens that don't work any more.
+async fn attempts(app: &App, tokens: &[Token]) -> Result<HashMap<TokenId, Knocks>, Error> {
+    let now = app.clock.now();
+    let is_dead = |token: &&Token| status(token, now) != Status::Active || !token.owner.active;
+    let dead: Vec<TokenId> = tokens.iter().filter(is_dead).map(|token| token.id).collect();
+    if dead.is_empty() { Ok(HashMap::new()) } else { Ok(app.dead_tokens.of(&app.store, &dead).await?) }
 }
 
 /// How many service tokens there are: counted once for each state of the log of changes, since there may be very
@@ -148,6 +160,8 @@ pub struct Details {
     pub made: i64,
     /// How many of those work.
     pub made_alive: i64,
+    /// Attempts with it, if it doesn't work any more.
+    pub attempts: Option<Knocks>,
 }
 
 /// A token that was made with another one, or another one with it.
@@ -178,6 +192,8 @@ pub async fn details(app: &App, call: &Call, id: TokenId) -> Result<Details, Err
     let can_rotate = refuses_rotation(&mut reader, call, &token, now).await?.is_none();
     let (ancestors, descendants) = family(&mut reader, call, id).await?;
     let (made, made_alive) = lineage::count_descendants(&mut reader, id, now).await?;
+    drop(reader);
+    let attempts = attempts(app, std::slice::from_ref(&token)).await?.remove(&id);
     with_latest_use(app, &mut token);
     Ok(Details {
         owner: owner.ok_or_else(|| Error::internal("a token's owner vanished"))?,
@@ -190,6 +206,7 @@ pub async fn details(app: &App, call: &Call, id: TokenId) -> Result<Details, Err
         descendants,
         made,
         made_alive,
+        attempts,
     })
 }
 

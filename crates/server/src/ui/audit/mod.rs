@@ -1,6 +1,5 @@
 //! `/settings/audit`: what happened, in figures, as a chart and record by record.
 
-mod chart;
 mod log;
 pub(super) mod told;
 
@@ -12,14 +11,15 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri};
 use tokenhouse_core::audit::{Action, hex};
 use tokenhouse_core::clock::Timestamp;
-use tokenhouse_store::audit::{AuditFilter, Insights};
+use tokenhouse_store::audit::{AuditFilter, Day, Insights};
 
-use self::chart::Chart;
 use self::log::LogDay;
+use super::chart::{Chart, Counted, Span, Unit};
 use super::form::Messages;
 use super::list::Listing;
 use super::moment::Moment;
 use super::page::{Page, Rendered, Section, Visit};
+use super::requests;
 use super::text::{grouped, plural};
 use super::toast::{Happening, Toast};
 use crate::api::activity::{self, ActivityQuery, Timeframe};
@@ -27,11 +27,15 @@ use crate::app::App;
 use crate::auth::session::Audits;
 use crate::error::Error;
 use crate::service::audit;
+use crate::service::requests::are_recorded;
 
 const PATH: &str = "/settings/audit";
 
 /// Records on a page.
 const SIZE: u64 = 50;
+
+/// More days than this are drawn as weeks.
+const MOST_DAYS: usize = 92;
 
 #[derive(Template)]
 #[template(path = "audit.html")]
@@ -42,6 +46,8 @@ struct Audit {
     /// Nothing where the filters are wrong.
     report: Option<Report>,
     chain: Option<Chain>,
+    /// Where requests are listed, if they are recorded.
+    requests: Option<&'static str>,
 }
 
 /// The filter bar as it is filled in.
@@ -113,18 +119,19 @@ pub async fn audit(
     let page = visit.page(Section::Audit, "Audit");
     let Wanted { query, number } = Wanted::of(&uri)?;
     let chain = Chain::last(&app, &page);
+    let requests = are_recorded(&app).then_some(requests::SERVICE);
     let now = app.clock.now();
     match query.filter(now) {
         Ok(filter) => {
             let form = Filters::of(&app, &query, &filter).await?;
             let report = Some(Report::of(&app, &page, query.timeframe, &filter, number).await?);
             let messages = Messages::default();
-            Ok(Rendered(Audit { page, messages, form, report, chain }).into_response())
+            Ok(Rendered(Audit { page, messages, form, report, chain, requests }).into_response())
         }
         Err(error) => {
             let messages = Messages::of_error(error, "date")?;
             let form = Filters::of(&app, &query, &AuditFilter::default()).await?;
-            let page = Audit { page, messages, form, report: None, chain };
+            let page = Audit { page, messages, form, report: None, chain, requests };
             Ok((StatusCode::UNPROCESSABLE_ENTITY, Rendered(page)).into_response())
         }
     }
@@ -198,12 +205,23 @@ impl Report {
         let csv = listing.with("page", "").replacen(PATH, &format!("{PATH}.csv"), 1);
         Ok(Self {
             cards: cards(&insights, before, timeframe),
-            chart: Chart::of(page, &insights.days),
+            chart: chart(page, &insights.days),
             days: log::by_day(page, found.items),
             listing,
             csv,
         })
     }
+}
+
+/// What people and automation did, day by day or week by week.
+fn chart(page: &Page, days: &[Day]) -> Chart {
+    let (unit, size) = if days.len() > MOST_DAYS { (Unit::Week, 7) } else { (Unit::Day, 1) };
+    // The newest one is whole.
+    let spans = days.rchunks(size).rev().map(|span| {
+        let sum = |count: fn(&Day) -> i64| span.iter().map(count).sum::<i64>().unsigned_abs();
+        Span { start: span[0].start, counts: [sum(|day| day.user), sum(|day| day.automated)] }
+    });
+    Chart::new(page, Counted::Actions, unit, &spans.collect::<Vec<_>>())
 }
 
 fn cards(found: &Insights, active_before: i64, timeframe: Timeframe) -> [Card; 4] {

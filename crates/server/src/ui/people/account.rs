@@ -17,9 +17,10 @@ use crate::auth::guard::Call;
 use crate::auth::session::ManagesPeople;
 use crate::error::Error;
 use crate::service::profile::{Consequences, consequences, revocation};
-use crate::service::{tokens, users};
+use crate::service::{requests, tokens, users};
 use crate::ui::moment::Moment;
 use crate::ui::page::Visit;
+use crate::ui::requests::Callers;
 use crate::ui::toast::{Happening, Toast};
 
 /// A one-time link that is shown, once.
@@ -116,8 +117,10 @@ pub async fn ask_to_revoke_tokens(
     Id(id): Id,
 ) -> Result<Response, Error> {
     let revocation = revocation(&app, &call, UserId(id)).await?;
+    let visible = requests::of_user(&app, &call, UserId(id)).await?;
+    let callers = Callers::load(&app, &visit.bare(""), &visible).await;
     let user = revocation.user.clone();
-    user::behind(&app, &visit, &call, user, Dialog::RevokeTokens(revocation)).await
+    user::behind(&app, &visit, &call, user, Dialog::RevokeTokens { stop: revocation, callers }).await
 }
 
 /// Revokes them.

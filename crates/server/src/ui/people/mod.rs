@@ -31,7 +31,7 @@ const TEAMS: &str = "/settings/people/teams";
 const MOST_TEAMS: i64 = 100;
 
 /// Where a user is shown.
-fn user_path(id: impl std::fmt::Display) -> String {
+pub(super) fn user_path(id: impl std::fmt::Display) -> String {
     format!("{USERS}/{id}")
 }
 

@@ -16,17 +16,19 @@ use super::account::Invitation;
 use super::activity::Deed;
 use super::edit::Edit;
 use super::{USERS, counted, user_path};
-use crate::api::body::Id;
+use crate::api::body::{Id, Query};
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::auth::session::SeesPeople;
 use crate::error::Error;
 use crate::service::profile::{self, Consequences};
 use crate::service::tokens::views;
-use crate::service::{self, users};
+use crate::service::{self, requests, users};
 use crate::ui::moment::Moment;
 use crate::ui::page::{Page, Rendered, Section, Visit};
+use crate::ui::requests::{Callers, Chosen, RequestsSection};
 use crate::ui::tokens;
+use crate::ui::tokens::tried::Tried;
 
 /// How many of the tokens of a service user are listed.
 const TOKENS: i64 = 20;
@@ -39,7 +41,11 @@ pub(super) enum Dialog {
     Edit(Edit),
     Deactivate(Consequences),
     Reactivate(Consequences),
-    RevokeTokens(Consequences),
+    RevokeTokens {
+        stop: Consequences,
+        /// Who used them lately.
+        callers: Option<Callers>,
+    },
     Invite,
     Invited(Invitation),
 }
@@ -52,6 +58,7 @@ struct Token {
     scim: bool,
     expires: Option<Moment>,
     last_use: Option<(Moment, String)>,
+    tried: Option<Tried>,
 }
 
 /// The tokens of a service user.
@@ -84,6 +91,8 @@ struct UserPage {
     /// Teams with the list of those who are in them.
     teams: Vec<(String, String)>,
     inside: Option<Inside>,
+    /// What was done with all tokens of theirs, for those who may know, where no dialog is in front of it.
+    requests: Option<RequestsSection>,
     dialog: Option<Dialog>,
     user: User,
 }
@@ -94,9 +103,19 @@ pub async fn one(
     visit: Visit,
     SeesPeople(call): SeesPeople,
     Id(id): Id,
+    Query(chosen): Query<Chosen>,
 ) -> Result<Response, Error> {
     let user = users::one(&app, &call, UserId(id)).await?;
-    render(&app, &visit, &call, user, None).await
+    let requests = match requests::of_user(&app, &call, user.id).await {
+        Ok(visible) => {
+            let page = visit.page(Section::People, "");
+            RequestsSection::load(&app, &page, &visible, &chosen, &user_path(user.id)).await
+        }
+        Err(Error::Forbidden(_)) => None,
+        Err(error) => return Err(error),
+    };
+    let page = UserPage { requests, ..load(&app, &visit, &call, user).await? };
+    Ok(Rendered(page).into_response())
 }
 
 /// The page with a dialog over it.
@@ -107,16 +126,11 @@ pub(super) async fn behind(
     user: User,
     dialog: Dialog,
 ) -> Result<Response, Error> {
-    render(app, visit, call, user, Some(dialog)).await
+    let page = UserPage { dialog: Some(dialog), ..load(app, visit, call, user).await? };
+    Ok(Rendered(page).into_response())
 }
 
-async fn render(
-    app: &Arc<App>,
-    visit: &Visit,
-    call: &Call,
-    user: User,
-    dialog: Option<Dialog>,
-) -> Result<Response, Error> {
+async fn load(app: &Arc<App>, visit: &Visit, call: &Call, user: User) -> Result<UserPage, Error> {
     let page = visit.page(Section::People, &*user.name).below("People", USERS);
     let creator = match user.created_by {
         Some(id) => users::one(app, call, id).await.ok().map(|creator| (creator.name, user_path(id))),
@@ -127,7 +141,7 @@ async fn render(
     } else {
         None
     };
-    let whole = UserPage {
+    Ok(UserPage {
         path: user_path(user.id),
         is_service: user.user_type == UserType::Service,
         is_viewer: user.id == call.caller.id,
@@ -137,11 +151,11 @@ async fn render(
         deactivated: user.deleted_at.map(|at| page.moment(at)),
         teams: user.teams.iter().map(|team| (team.clone(), members_path(team))).collect(),
         inside,
-        dialog,
+        requests: None,
+        dialog: None,
         page,
         user,
-    };
-    Ok(Rendered(whole).into_response())
+    })
 }
 
 /// The list of those who are in a team.
@@ -166,7 +180,7 @@ async fn inside(app: &Arc<App>, call: &Call, page: &Page, user: &User) -> Result
 async fn newest_tokens(app: &Arc<App>, call: &Call, page: &Page, id: UserId) -> Result<Tokens, Error> {
     let whose = Whose::Service(id);
     let filter = TokenFilter { whose, part: None, status: None, sort: TokenSort::Created, descending: true };
-    let found = views::list(app, call, &filter, (TOKENS, 0)).await?.page;
+    let views::List { page: found, attempts, .. } = views::list(app, call, &filter, (TOKENS, 0)).await?;
     let shown = |token: tokenhouse_store::tokens::Token| {
         let (state, word) = tokens::state(service::tokens::status(&token, page.now()));
         Token {
@@ -176,6 +190,7 @@ async fn newest_tokens(app: &Arc<App>, call: &Call, page: &Page, id: UserId) -> 
             scim: token.scim_only,
             expires: token.expires_at.map(|at| page.moment(at)),
             last_use: tokens::last_use(page, &token),
+            tried: Tried::of(page, &token, attempts.get(&token.id)),
             name: token.name,
         }
     };

@@ -15,8 +15,10 @@ use crate::api::body::{Form, Id, Query};
 use crate::app::App;
 use crate::auth::session::SignedIn;
 use crate::error::Error;
+use crate::service::requests;
 use crate::service::tokens::{self, kind, views};
 use crate::ui::page::Visit;
+use crate::ui::requests::Callers;
 use crate::ui::toast::{Happening, Toast};
 
 impl Way {
@@ -42,7 +44,9 @@ pub async fn revoke_form(
         // Nothing is left to ask about.
         return Ok(Redirect::to(&path(id)).into_response());
     }
-    let dialog = Dialog::Revoke(way.question(id, "revoke"));
+    let (visible, _) = requests::of_token(&app, &call, id).await?;
+    let callers = Callers::load(&app, &visit.bare(""), &visible).await;
+    let dialog = Dialog::Revoke { question: way.question(id, "revoke"), callers };
     Ok(TokenPage::of(&call, &visit, &details).with(dialog))
 }
 
@@ -126,7 +130,9 @@ pub async fn revoke_all_form(
 ) -> Result<Response, Error> {
     let active = views::count_own_active(&app, &call).await?;
     let page = TokensPage::behind(&app, &call, &visit, TokenKind::Personal).await?;
-    Ok(page.with(ListDialog::RevokeAll(active.unsigned_abs())))
+    let visible = requests::of_user(&app, &call, call.caller.id).await?;
+    let callers = Callers::load(&app, &visit.bare(""), &visible).await;
+    Ok(page.with(ListDialog::RevokeAll { count: active.unsigned_abs(), callers }))
 }
 
 /// `POST /settings/tokens/revoke-all`

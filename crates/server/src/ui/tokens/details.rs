@@ -8,21 +8,26 @@ use axum::response::{IntoResponse, Response};
 use tokenhouse_core::id::TokenId;
 use tokenhouse_core::people::Role;
 use tokenhouse_core::policy::Permission;
-use tokenhouse_core::token::{Status, TokenKind};
+use tokenhouse_core::token::Status;
 use tokenhouse_store::tokens::Token;
 
 use super::rotate::RotateDialog;
 use super::tree::{Entry, Node, tree};
-use super::{MadeBefore, Possible, isolated, last_use, list_of, path, query, state, status, tone};
-use crate::api::body::Id;
+use super::tried::Tried;
+use super::{
+    MadeBefore, Possible, isolated, last_use, list_of, list_title, path, query, state, status, tone,
+};
+use crate::api::body::{Id, Query};
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::auth::session::SignedIn;
 use crate::error::Error;
+use crate::service::requests;
 use crate::service::tokens::kind;
 use crate::service::tokens::views::{self, Details, Progress};
 use crate::ui::moment::Moment;
 use crate::ui::page::{Page, Rendered, Section, Visit};
+use crate::ui::requests::{Callers, Chosen, RequestsSection};
 use crate::ui::text::{grouped, plural};
 use crate::ui::token_shown::TokenShown;
 
@@ -32,6 +37,8 @@ use crate::ui::token_shown::TokenShown;
 pub(super) struct TokenPage {
     page: Page,
     view: View,
+    /// What was done with it, where no dialog is in front of that.
+    requests: Option<RequestsSection>,
     dialog: Option<Dialog>,
 }
 
@@ -44,7 +51,11 @@ pub(super) enum Dialog {
     /// A form that has made its token already.
     Before(MadeBefore),
     /// Asks before it stops working.
-    Revoke(Question),
+    Revoke {
+        question: Question,
+        /// Who used it lately.
+        callers: Option<Callers>,
+    },
     /// Asks before it is gone.
     Delete(Question),
 }
@@ -80,6 +91,7 @@ pub(super) struct View {
     expires: Option<Moment>,
     revoked: Option<Moment>,
     used: Option<(Moment, String)>,
+    tried: Option<Tried>,
     /// The query that leads back to this page.
     back: String,
     can_rotate: bool,
@@ -119,9 +131,12 @@ pub async fn details(
     visit: Visit,
     SignedIn(call): SignedIn,
     Id(id): Id,
+    Query(chosen): Query<Chosen>,
 ) -> Result<Response, Error> {
     let page = TokenPage::load(&app, &call, &visit, TokenId(id)).await?;
-    Ok(Rendered(page).into_response())
+    let (visible, token) = requests::of_token(&app, &call, TokenId(id)).await?;
+    let section = RequestsSection::load(&app, &page.page, &visible, &chosen, &path(token.id)).await;
+    Ok(Rendered(TokenPage { requests: section, ..page }).into_response())
 }
 
 impl TokenPage {
@@ -133,18 +148,22 @@ impl TokenPage {
 
     /// The page of a token about which everything is known.
     pub(super) fn of(call: &Call, visit: &Visit, details: &Details) -> Self {
-        let (list, title) = match kind(&details.token) {
-            TokenKind::Personal => (TokenKind::Personal, "Tokens"),
-            TokenKind::Service => (TokenKind::Service, "Service tokens"),
-        };
-        let page = visit.page(Section::Tokens, &details.token.name).below(title, list_of(list));
+        let list = kind(&details.token);
+        let page = visit.page(Section::Tokens, &details.token.name).below(list_title(list), list_of(list));
         let view = View::new(call, &page, details);
-        Self { page, view, dialog: None }
+        Self { page, view, requests: None, dialog: None }
     }
 
     /// The page with a dialog in front of it.
     pub(super) fn with(self, dialog: Dialog) -> Response {
         Rendered(Self { dialog: Some(dialog), ..self }).into_response()
+    }
+
+    /// Whether it is known that nobody used it in the last 24 hours. The log can lack some uses, as not all of them may
+    /// be recorded.
+    fn nobody_used_it_lately(&self, callers: &Option<Callers>) -> bool {
+        let is_quiet = self.view.used.as_ref().is_none_or(|(at, _)| !at.is_within_a_day());
+        is_quiet && callers.as_ref().is_some_and(Callers::are_none)
     }
 
     /// What the token is called.
@@ -184,6 +203,7 @@ impl View {
             expires,
             revoked: token.revoked_at.map(|at| page.moment(at)),
             used: last_use(page, token),
+            tried: Tried::of(page, token, details.attempts.as_ref()),
             back: query(&path),
             can_rotate: details.can_rotate,
             possible: Possible::of(status),

@@ -13,18 +13,22 @@ use tokenhouse_store::token_lists::{TokenFilter, TokenSort, Whose};
 use tokenhouse_store::tokens::Token;
 
 use super::generate::GenerateDialog;
+use super::tried::Tried;
 use super::{MadeBefore, Possible, last_use, list_of, path, query, state, status};
 use crate::api::body::Query;
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::auth::session::{ManagesServiceTokens, SignedIn};
 use crate::error::Error;
+use crate::service::requests::are_recorded;
 use crate::service::tokens::views;
 use crate::ui::list::Listing;
 use crate::ui::moment::Moment;
 use crate::ui::page::{Page, Rendered, Section, Visit};
+use crate::ui::requests::Callers;
 use crate::ui::text::{grouped, plural};
 use crate::ui::token_shown::TokenShown;
+use crate::ui::{people, requests};
 
 /// Tokens on a page.
 const SIZE: i64 = 50;
@@ -95,7 +99,11 @@ pub(super) enum Dialog {
     /// A form that has made its token already.
     Before(MadeBefore),
     /// So many own tokens are to be revoked.
-    RevokeAll(u64),
+    RevokeAll {
+        count: u64,
+        /// Who used them lately.
+        callers: Option<Callers>,
+    },
 }
 
 /// What the list shows.
@@ -118,6 +126,8 @@ pub(super) struct View {
     has_active: bool,
     /// Where the form is that makes another one.
     generate: String,
+    /// Where the requests with these tokens are listed, if they are recorded.
+    requests: Option<String>,
     authorize: String,
 }
 
@@ -141,6 +151,7 @@ struct Row {
     expires: Option<Moment>,
     used: Option<(Moment, String)>,
     created: Moment,
+    tried: Option<Tried>,
     /// What it succeeds, or what succeeds it: path and words.
     rotation: Option<(String, String)>,
     can_rotate: bool,
@@ -194,7 +205,7 @@ impl TokensPage {
     /// How many tokens the dialog is about.
     fn counted(&self) -> String {
         match self.dialog {
-            Some(Dialog::RevokeAll(count)) => plural(count, "token", "tokens"),
+            Some(Dialog::RevokeAll { count, .. }) => plural(count, "token", "tokens"),
             _ => String::new(),
         }
     }
@@ -262,6 +273,10 @@ impl View {
                 TokenKind::Personal => "/settings/tokens/generate".to_owned(),
                 TokenKind::Service => "/settings/tokens/generate?kind=service".to_owned(),
             },
+            requests: are_recorded(app).then(|| match kind {
+                TokenKind::Personal => requests::below(&people::user_path(call.caller.id)),
+                TokenKind::Service => requests::SERVICE.to_owned(),
+            }),
             authorize: format!("{}/api/cli/authorize", app.config.server.public_url),
             listing,
         })
@@ -322,6 +337,7 @@ impl Row {
             expires: token.expires_at.map(|at| page.moment(at)),
             used: last_use(page, token),
             created: page.moment(token.created_at),
+            tried: Tried::of(page, token, list.attempts.get(&token.id)),
             rotation: rotation(page, token, list),
             can_rotate: status == Status::Active && token.owner.active && !has_live_successor,
             possible: Possible::of(status),

@@ -7,6 +7,7 @@ pub(super) mod lifetimes;
 pub mod list;
 pub mod rotate;
 mod tree;
+pub(super) mod tried;
 
 use serde::Deserialize;
 use tokenhouse_core::id::TokenId;
@@ -25,10 +26,18 @@ const PERSONAL: &str = "/settings/tokens";
 pub(super) const SERVICE: &str = "/settings/tokens/service";
 
 /// Where a list of this kind is.
-const fn list_of(kind: TokenKind) -> &'static str {
+pub(super) const fn list_of(kind: TokenKind) -> &'static str {
     match kind {
         TokenKind::Personal => PERSONAL,
         TokenKind::Service => SERVICE,
+    }
+}
+
+/// What it is called.
+pub(super) const fn list_title(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::Personal => "Tokens",
+        TokenKind::Service => "Service tokens",
     }
 }
 
