@@ -66,7 +66,7 @@ async fn the_page_of_a_token_sums_its_requests_up() {
         "<b>1</b> refused",
         "Requests per day from 9 Jan 2026 to 15 Jan 2026: 4 allowed, 1 refused",
         r#"<th scope="row">15 Jan 2026</th><td class="num">4</td><td class="num">1</td>"#,
-        r#"<bdi>GET</bdi> <bdi>/orders</bdi>"#,
+        "<bdi>GET</bdi> <bdi>/orders</bdi>",
         "<bdi>role too low</bdi>",
         r#"title="curl/8.5""#,
         &format!(r#"href="{path}/requests">All requests</a>"#),
