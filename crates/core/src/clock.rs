@@ -237,5 +237,7 @@ mod tests {
         assert_eq!(start.plus_days(3).days_since(start), 3);
         assert_eq!(Timestamp::from_micros(86_399_999_999).days_since(start), 0);
         assert_eq!(Timestamp::from_seconds(90_000).start_of_day(), Timestamp::from_seconds(86_400));
+        assert_eq!(Timestamp::from_seconds(90_001).start_of_hour(), Timestamp::from_seconds(90_000));
+        assert_eq!(Timestamp::from_seconds(-1).start_of_hour().plus_hours(1), Timestamp::from_seconds(0));
     }
 }

@@ -16,6 +16,9 @@ const LINES: u64 = 3;
 /// About as many bars have a label below.
 const LABELS: usize = 6;
 
+/// The least height of a part that has anything, so that a few among very many are seen.
+const LEAST: f64 = 3.0;
+
 /// The share of its place that a bar fills.
 const FILLED: f64 = 0.66;
 
@@ -189,7 +192,8 @@ impl Chart {
         let every = spans.len().div_ceil(LABELS).max(1);
         let bars = spans.iter().enumerate().map(|(number, span)| {
             let [lower, upper] = span.counts;
-            let (low, high) = (lower as f64 * scale, upper as f64 * scale);
+            let height = |count: u64| if count == 0 { 0.0 } else { (count as f64 * scale).max(LEAST) };
+            let (low, high) = (height(lower), height(upper));
             let left = number as f64 * place;
             let from_last = spans.len() - 1 - number;
             Bar {

@@ -161,9 +161,9 @@ impl TokenPage {
 
     /// Whether it is known that nobody used it in the last 24 hours. The log can lack some uses, as not all of them may
     /// be recorded.
-    fn nobody_used_it_lately(&self, callers: &Option<Callers>) -> bool {
+    fn nobody_used_it_lately(&self, callers: Option<&Callers>) -> bool {
         let is_quiet = self.view.used.as_ref().is_none_or(|(at, _)| !at.is_within_a_day());
-        is_quiet && callers.as_ref().is_some_and(Callers::are_none)
+        is_quiet && callers.is_some_and(Callers::are_none)
     }
 
     /// What the token is called.
