@@ -324,8 +324,9 @@ mod tests {
     fn a_refusal_names_the_token_only_where_it_is_genuine() {
         let s = setting(TokenState { revoked: true, ..GOOD }, owner(7, Role::Member));
         let genuine = check(&s.codec, &s.index, s.bearer.expose().as_bytes(), Scope::Any, AT).unwrap_err();
-        assert_eq!(genuine.token, Some((TokenId(1), UserId(7))));
+        let subject = Subject { token: TokenId(1), owner: UserId(7), kind: TokenKind::Personal };
+        assert_eq!(genuine.subject, Some(subject));
         let nonsense = check(&s.codec, &s.index, b"nonsense", Scope::Any, AT).unwrap_err();
-        assert_eq!(nonsense, Refused { reason: Reason::Malformed, token: None });
+        assert_eq!(nonsense, Refused::anonymous(Reason::Malformed));
     }
 }

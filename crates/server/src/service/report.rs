@@ -127,13 +127,16 @@ pub async fn of_token(app: &App, call: &Call, id: TokenId, window: Window) -> Re
 pub async fn of_user(app: &App, call: &Call, id: UserId, window: Window) -> Result<Report, Error> {
     let mut reader = app.store.read().await?;
     let user = users::find(&mut reader, id).await?;
-    let user_type = user.as_ref().map_or(UserType::Human, |user| user.user_type);
+    let Some(user) = user else {
+        require(call.caller.access_profile(id), "there is no such user", "only Managers see people")?;
+        return Err(Error::NotFound("there is no such user".into()));
+    };
+    let user_type = user.user_type;
     require(
         call.caller.access_all_tokens(id, user_type),
         "there is no such user",
         "a report on a person is for that person only",
     )?;
-    let user = user.ok_or_else(|| Error::NotFound("there is no such user".into()))?;
     let tokens = match user_type {
         UserType::Human => stored::personal(&mut reader, id).await?,
         UserType::Service => stored::service(&mut reader, Some(id)).await?,
