@@ -30,6 +30,18 @@ const FOR_TESTS: &[Program] = &[
     Program { name: "chromium-headless-shell", packages: "chromium-headless-shell" },
 ];
 
+/// Programs in an environment of Python, whose versions and hashes are in the list with its name.
+struct FromPyPi {
+    name: &'static str,
+    programs: &'static [&'static str],
+}
+
+/// What the tests need from there.
+const FROM_PYPI: &[FromPyPi] = &[
+    FromPyPi { name: "scim", programs: &["scim"] },
+    FromPyPi { name: "requests", programs: &["duckdb", "moto_server"] },
+];
+
 /// What the benchmarks need.
 pub(crate) const FOR_BENCHMARKS: &[Program] = &[
     Program { name: "cc", packages: "gcc libc6-dev" },
@@ -81,7 +93,7 @@ pub(crate) fn install(shell: &Shell) -> Result<(), Failure> {
     install_programs(shell, FOR_TESTS)?;
     install_components(shell)?;
     install_cargo_deny(shell)?;
-    install_scim_tester(shell)?;
+    FROM_PYPI.iter().try_for_each(|environment| install_from_pypi(shell, environment))?;
     Ok(())
 }
 
@@ -139,17 +151,21 @@ fn install_cargo_deny(shell: &Shell) -> Result<(), ShellError> {
     ))
 }
 
-/// In a Python environment of its own, anew when the list of what belongs into it has changed.
-fn install_scim_tester(shell: &Shell) -> Result<(), ShellError> {
-    let (list, tools) = ("xtask/src/scim_tester.txt", shell.tools.display());
-    if shell.succeeds(&format!("cmp '{list}' '{tools}/scim/installed.txt'")) {
+/// In an environment of their own, anew when the list of what belongs into it has changed.
+fn install_from_pypi(shell: &Shell, FromPyPi { name, programs }: &FromPyPi) -> Result<(), ShellError> {
+    let (list, tools) = (format!("xtask/src/python/{name}.txt"), shell.tools.display());
+    let place = format!("{tools}/{name}");
+    if shell.succeeds(&format!("cmp '{list}' '{place}/installed.txt'")) {
         return Ok(());
     }
     shell.run(&format!(
-        "python3 -m venv --clear '{tools}/scim' && mkdir -p '{tools}/bin' && \
-         '{tools}/scim/bin/pip' install --quiet --disable-pip-version-check --require-hashes --requirement '{list}' && \
-         ln -sf ../scim/bin/scim '{tools}/bin/scim' && cp '{list}' '{tools}/scim/installed.txt'"
-    ))
+        "python3 -m venv --clear '{place}' && mkdir -p '{tools}/bin' && \
+         '{place}/bin/pip' install --quiet --disable-pip-version-check --require-hashes --requirement '{list}'"
+    ))?;
+    for program in *programs {
+        shell.run(&format!("ln -sf '../{name}/bin/{program}' '{tools}/bin/{program}'"))?;
+    }
+    shell.run(&format!("cp '{list}' '{place}/installed.txt'"))
 }
 
 #[cfg(test)]

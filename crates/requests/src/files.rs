@@ -80,6 +80,16 @@ impl Files {
         self.catalogue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The highest number of a segment of this node whose rows are in files; 0 if there is none.
+    pub(crate) fn newest(&self) -> u64 {
+        self.catalogue().newest(&self.node_in_names)
+    }
+
+    /// Lets what is known of a shared store be looked up when it is wanted again.
+    pub(crate) fn doubt(&self) {
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Listed::default();
+    }
+
     /// The files that count at this moment.
     pub(crate) fn snapshot(&self) -> Arc<Hours> {
         self.catalogue().counting()

@@ -7,16 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use object_store::ObjectStore;
-use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
-use object_store::prefix::PrefixStore;
 use tokenhouse_core::clock::Clock;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::bucket;
 use crate::error::Error;
 use crate::files::Files;
 use crate::layout::node_in_names;
@@ -105,18 +103,35 @@ struct Shelf {
 }
 
 impl Log {
-    /// Opens the log and begins to write.
+    /// Opens the log and begins to write. How an object store is reached stands in the variables of the process,
+    /// as for other programs that speak S3: `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL` and so on.
     ///
     /// # Errors
     /// If the folder or the object store can't be used, or another server writes in the folder.
     pub async fn open(options: Options, clock: Clock) -> Result<Self, Error> {
+        let variables = std::env::vars_os();
+        let texts =
+            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::open_with(options, texts.collect(), clock).await
+    }
+
+    /// The same with these variables instead of those of the process.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_with(
+        options: Options,
+        variables: Vec<(String, String)>,
+        clock: Clock,
+    ) -> Result<Self, Error> {
         let aside = Aside::start()?;
         let segments = options.folder.join("segments").join(node_in_names(&options.node));
         let (recorder, segments) = (Arc::new(Recorder::new()), Arc::new(Segments::open(segments)?));
-        let files = aside.run(open_files(options.clone())).await?;
+        let files = aside.run(open_files(options.clone(), variables)).await?;
         for segment in segments.state().closed() {
             files.forget(segment.number);
         }
+        segments.continue_after(files.newest());
         let writer = Writer {
             recorder: Arc::clone(&recorder),
             segments: Arc::clone(&segments),
@@ -258,17 +273,20 @@ impl Log {
         let turn = tokio::time::timeout_at(deadline, self.questions.acquire()).await;
         let _turn = turn.map_err(|_| Error::TooLong)?.map_err(Error::storage)?;
         let shelf = Arc::clone(&self.shelf);
-        self.aside
-            .run(async move {
-                let mut attempt = 1;
-                loop {
-                    match question(shelf.view().await?, filter.clone(), deadline).await {
-                        Err(Error::Moved) if attempt < ATTEMPTS => attempt += 1,
-                        answer => return answer,
+        let answer = self.aside.run(async move {
+            let mut attempt = 1;
+            loop {
+                match question(shelf.view().await?, filter.clone(), deadline).await {
+                    Err(Error::Moved) if attempt < ATTEMPTS => {
+                        attempt += 1;
+                        shelf.files.doubt();
                     }
+                    answer => return answer,
                 }
-            })
-            .await
+            }
+        });
+        // An object store may take its time before any row is looked at.
+        tokio::time::timeout_at(deadline, answer).await.map_err(|_| Error::TooLong)?
     }
 }
 
@@ -364,7 +382,7 @@ impl Shelf {
     }
 }
 
-async fn open_files(options: Options) -> Result<Files, Error> {
+async fn open_files(options: Options, variables: Vec<(String, String)>) -> Result<Files, Error> {
     let Options { folder, url, node, .. } = options;
     let Some(url) = url else {
         let folder = folder.join("files");
@@ -372,16 +390,7 @@ async fn open_files(options: Options) -> Result<Files, Error> {
         let store = LocalFileSystem::new_with_prefix(&folder)?;
         return Files::open(Arc::new(store), Some(folder), node).await;
     };
-    Files::open(bucket(&url)?, None, node).await
-}
-
-/// The object store behind `s3://bucket/folder`. Region, credentials and endpoint come from the environment, as for
-/// other programs that speak S3: `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL` and so on.
-fn bucket(url: &str) -> Result<Arc<dyn ObjectStore>, Error> {
-    let rest = url.strip_prefix("s3://").unwrap_or(url);
-    let (bucket, folder) = rest.split_once('/').unwrap_or((rest, ""));
-    let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build()?;
-    Ok(Arc::new(PrefixStore::new(store, folder)))
+    Files::open(bucket::open(&url, variables)?, None, node).await
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -62,6 +62,12 @@ impl Segments {
         Ok(Self { folder, state, lock: Mutex::new(Some(lock)) })
     }
 
+    /// From now on segments have higher numbers than this, even if the clock was set back.
+    pub(crate) fn continue_after(&self, number: u64) {
+        let mut state = self.state();
+        state.newest = state.newest.max(number);
+    }
+
     /// What is there now.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

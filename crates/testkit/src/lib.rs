@@ -7,5 +7,6 @@ pub mod client;
 pub mod postgres;
 pub mod process;
 pub mod proxies;
+pub mod s3;
 #[cfg(feature = "server")]
 pub mod server;

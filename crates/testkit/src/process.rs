@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a condition is looked at while it is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -40,6 +40,17 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
         thread::sleep(LOOK_EVERY);
     }
+}
+
+/// A program that `cargo xtask install` has put into its folder. The kernel kills it when the thread that spawns it
+/// ends.
+pub fn tool(name: &str) -> Command {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let home = std::env::var("HOME").unwrap_or_default();
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", name]);
+    command.env("PATH", format!("{home}/.cache/tokenhouse/tools/bin:{path}"));
+    command
 }
 
 /// The binary with a folder in which it runs: its configuration, its data and its output.

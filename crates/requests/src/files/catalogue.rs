@@ -34,6 +34,12 @@ impl Catalogue {
         self.all.keys().copied()
     }
 
+    /// The highest number of a segment whose rows are in files of this node.
+    pub(super) fn newest(&self, node: &str) -> u64 {
+        let names = self.all.values().flat_map(BTreeMap::keys).filter(|name| name.node == node);
+        names.map(|name| name.last).max().unwrap_or_default()
+    }
+
     pub(super) fn insert(&mut self, file: File) {
         let hour = file.name.hour;
         self.all.entry(hour).or_default().insert(file.name.clone(), Arc::new(file));

@@ -1,7 +1,7 @@
 //! Installs the binary and talks to it over HTTP.
 
 use std::net::SocketAddr;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use http::HeaderMap;
 use reqwest::Method;
@@ -23,6 +23,13 @@ pub(crate) fn run(installation: &Installation, arguments: &[&str]) -> String {
 /// What a command said on standard error.
 pub(crate) fn complaint(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Lets the server write no file beyond this size. `unlimited` lifts it.
+pub(crate) fn limit_files(server: &Server, size: &str) {
+    let limit = format!("--fsize={size}:unlimited");
+    let status = Command::new("prlimit").args(["--pid", &server.id().to_string(), &limit]).status().unwrap();
+    assert!(status.success());
 }
 
 /// Makes a person with a personal token called `first`, and gives the token.

@@ -11,6 +11,7 @@ mod metrics;
 mod postgres;
 mod power_loss;
 mod proxies;
+mod request_log;
 mod scim_tester;
 mod secrets;
 mod starting;

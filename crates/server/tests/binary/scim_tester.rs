@@ -1,8 +1,7 @@
 //! The public conformance tester of SCIM servers (scim2-tester, from `PyPI`) finds nothing wrong.
 
-use std::process::Command;
-
 use serde_json::json;
+use tokenhouse_testkit::process::tool;
 
 use crate::client::{Client, install, person};
 
@@ -11,12 +10,6 @@ const AGAINST: [&str; 3] = ["ERROR", "CRITICAL", "DEVIATION"];
 
 /// Fewer would mean that it gave up somewhere.
 const FEWEST: usize = 100;
-
-/// Where `cargo xtask install` puts programs, and where they are otherwise.
-fn search_path() -> String {
-    let path = std::env::var("PATH").unwrap_or_default();
-    format!("{}/.cache/tokenhouse/tools/bin:{path}", std::env::var("HOME").unwrap_or_default())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_public_tester_finds_nothing_wrong() {
@@ -28,8 +21,7 @@ async fn the_public_tester_finds_nothing_wrong() {
     let minted = client.post("/api/user-tokens", &wanted).await.expect(201).json();
     let token = minted["bearer_token"].as_str().unwrap().to_owned();
 
-    let mut tester = Command::new("scim");
-    tester.env("PATH", search_path());
+    let mut tester = tool("scim");
     tester.args(["--url", &format!("http://{}/scim/v2", server.address), "test", "--verbose"]);
     tester.env("SCIM_CLI_HEADERS", format!("Authorization: Bearer {token}"));
     let output = tokio::task::spawn_blocking(move || tester.output()).await.unwrap();

@@ -1,19 +1,9 @@
 //! A store that can't be written: changes are refused and can be tried again, checks go on.
 
-use std::process::Command;
-
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
-use tokenhouse_testkit::process::Server;
 
-use crate::client::{Answer, Client, install, person, run};
-
-/// Lets the server write no file beyond this size. `unlimited` lifts it.
-fn limit_files(server: &Server, size: &str) {
-    let limit = format!("--fsize={size}:unlimited");
-    let status = Command::new("prlimit").args(["--pid", &server.id().to_string(), &limit]).status().unwrap();
-    assert!(status.success());
-}
+use crate::client::{Answer, Client, install, limit_files, person, run};
 
 fn assert_unavailable(answer: &Answer) {
     assert_eq!(answer.status, 503, "{}", String::from_utf8_lossy(&answer.body));

@@ -1,66 +1,13 @@
-//! The log as the server uses it.
+//! What is recorded is found, as long as it is kept.
 
-use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokenhouse_core::clock::{Clock, Timestamp};
-use tokenhouse_core::id::{TokenId, UserId};
-use tokenhouse_core::token::TokenKind;
-use tokenhouse_core::verdict::{Checkpoint, Reason, Subject};
-use tokenhouse_requests::{Cursor, Filter, Log, Options, Order, Per, Request, Row, WhenFull, Whose};
+use tokenhouse_core::clock::Clock;
+use tokenhouse_core::verdict::Reason;
+use tokenhouse_requests::{Filter, Log, Options, Per, Row, Whose};
 
-/// The start of an hour.
-const START: Timestamp = Timestamp::from_seconds(1_768_478_400);
-
-fn options(folder: &Path) -> Options {
-    Options {
-        folder: folder.to_owned(),
-        url: None,
-        node: "gate-1".into(),
-        retention_days: 90,
-        when_full: WhenFull::Wait,
-        keep_one_in: 1,
-    }
-}
-
-async fn open(folder: &Path, clock: &Clock) -> Log {
-    Log::open(options(folder), clock.clone()).await.unwrap()
-}
-
-fn row(seconds: i64, token: i64) -> Row<'static> {
-    Row {
-        time: START.plus_seconds(seconds),
-        subject: Some(Subject { token: TokenId(token), owner: UserId(1), kind: TokenKind::Service }),
-        at: Checkpoint::ForwardAuth,
-        method: "GET",
-        path: "/api/datastores/7",
-        refused: None,
-        status: Some(200),
-        ip: IpAddr::from([192, 0, 2, 7]),
-        user_agent: "curl/8.5.0",
-        request_id: "AAAAAAAAAAAAAAAB",
-    }
-}
-
-async fn record(log: &Log, row: &Row<'_>) {
-    log.room().await;
-    log.record(row);
-}
-
-/// Everything that is in the log, oldest first, read page by page.
-async fn all(log: &Log) -> Vec<Request> {
-    let (mut found, mut after): (Vec<Request>, Option<Cursor>) = (Vec::new(), None);
-    loop {
-        let page = log.page(Filter::of(Whose::Everyone), Order::OldestFirst, after, 100).await.unwrap();
-        found.extend(page.items);
-        after = page.next;
-        if after.is_none() {
-            return found;
-        }
-    }
-}
+use crate::common::{START, all, open, options, record, row, settled};
 
 async fn seconds(log: &Log) -> Vec<i64> {
     all(log).await.iter().map(|request| request.time.seconds() - START.seconds()).collect()
@@ -199,4 +146,31 @@ async fn a_folder_has_one_server() {
     assert!(other.is_ok(), "another node of a fleet has a folder of its own");
     log.close().await;
     assert!(Log::open(options(folder.path()), clock).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_before_a_start_loses_nothing() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::turned(START));
+    let log = open(folder.path(), &clock).await;
+    for second in [0, 600] {
+        clock.turn_to(START.plus_seconds(second));
+        record(&log, &row(second, 7)).await;
+        all(&log).await;
+        clock.turn_to(START.plus_seconds(second + 300));
+        settled(&log).await;
+        log.maintain().await.unwrap();
+    }
+    // Both files become one, whose name says: from the first segment to the second.
+    clock.turn_to(START.plus_seconds(3_700));
+    log.maintain().await.unwrap();
+    log.close().await;
+    drop(log);
+    clock.turn_to(START.plus_seconds(400));
+    let log = open(folder.path(), &clock).await;
+    record(&log, &row(400, 7)).await;
+    assert_eq!(seconds(&log).await, [0, 400, 600]);
+    log.close().await;
+    drop(log);
+    let log = open(folder.path(), &clock).await;
+    assert_eq!(seconds(&log).await, [0, 400, 600]);
 }
