@@ -137,7 +137,9 @@ impl Files {
     /// Makes files known.
     pub(crate) fn publish(&self, files: Vec<File>) {
         let mut catalogue = self.catalogue();
-        files.into_iter().for_each(|file| catalogue.insert(file));
+        for file in files {
+            catalogue.insert(file);
+        }
     }
 
     /// Lets the files of a segment count no more, because it is going to be written again.

@@ -85,14 +85,14 @@ pub struct Log {
     keep_one_in: u64,
     seen: AtomicU64,
     without_room: AtomicU64,
-    shelf: Arc<Shelf>,
+    contents: Arc<Contents>,
     /// Threads that stand back.
     aside: Aside,
     questions: Semaphore,
 }
 
 /// What was recorded.
-struct Shelf {
+struct Contents {
     recorder: Arc<Recorder>,
     segments: Arc<Segments>,
     files: Files,
@@ -147,7 +147,7 @@ impl Log {
             keep_one_in: options.keep_one_in,
             seen: AtomicU64::new(0),
             without_room: AtomicU64::new(0),
-            shelf: Arc::new(Shelf {
+            contents: Arc::new(Contents {
                 recorder: Arc::clone(&recorder),
                 segments,
                 files,
@@ -185,7 +185,7 @@ impl Log {
 
     /// What it is doing.
     pub fn state(&self) -> State {
-        let state = self.shelf.segments.state();
+        let state = self.contents.segments.state();
         State {
             trouble: state.trouble().map(str::to_owned),
             is_blocked: state.trouble().is_some() && self.when_full == WhenFull::Wait,
@@ -198,8 +198,8 @@ impl Log {
     /// Moves rows from closed segments into files, merges small files and deletes old ones. To be called every few
     /// seconds; what fails is tried again then.
     pub async fn maintain(&self) -> Result<(), Error> {
-        let shelf = Arc::clone(&self.shelf);
-        self.aside.run(async move { shelf.maintain().await }).await
+        let contents = Arc::clone(&self.contents);
+        self.aside.run(async move { contents.maintain().await }).await
     }
 
     /// Some requests that meet a filter, in an order, from a place on. Those that were recorded before the call
@@ -245,14 +245,14 @@ impl Log {
     /// may be recorded any more.
     pub async fn close(&self) {
         self.end_writer();
-        let shelf = Arc::clone(&self.shelf);
-        let moved = self.aside.run(async move { shelf.move_segments().await });
+        let contents = Arc::clone(&self.contents);
+        let moved = self.aside.run(async move { contents.move_segments().await });
         match tokio::time::timeout(PATIENCE, moved).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the newest requests stay in their segment"),
             Err(_) => tracing::warn!("the newest requests stay in their segment: moving them takes too long"),
         }
-        self.shelf.segments.leave();
+        self.contents.segments.leave();
     }
 
     fn end_writer(&self) {
@@ -272,14 +272,14 @@ impl Log {
         let deadline = Instant::now() + PATIENCE;
         let turn = tokio::time::timeout_at(deadline, self.questions.acquire()).await;
         let _turn = turn.map_err(|_| Error::TooLong)?.map_err(Error::storage)?;
-        let shelf = Arc::clone(&self.shelf);
+        let contents = Arc::clone(&self.contents);
         let answer = self.aside.run(async move {
             let mut attempt = 1;
             loop {
-                match question(shelf.view().await?, filter.clone(), deadline).await {
+                match question(contents.view().await?, filter.clone(), deadline).await {
                     Err(Error::Moved) if attempt < ATTEMPTS => {
                         attempt += 1;
-                        shelf.files.doubt();
+                        contents.files.doubt();
                     }
                     answer => return answer,
                 }
@@ -335,7 +335,7 @@ impl Drop for Aside {
     }
 }
 
-impl Shelf {
+impl Contents {
     /// All that is recorded at this moment: every row once, in a segment or in a file.
     async fn view(&self) -> Result<View, Error> {
         self.recorder.flush().await;

@@ -67,7 +67,9 @@ impl Segment {
     pub(crate) fn append(&mut self, rows: &[&[u8]], buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
         buffer.extend_from_slice(&[0; FRAME]);
-        rows.iter().for_each(|rows| buffer.extend_from_slice(rows));
+        for rows in rows {
+            buffer.extend_from_slice(rows);
+        }
         let content = &buffer[FRAME..];
         let length = u32::try_from(content.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let checksum = crc32fast::hash(content);
@@ -137,7 +139,7 @@ mod tests {
     #[test]
     fn what_was_appended_is_read_also_by_whoever_comes_later() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(seconds(&written(folder.path(), 9, &[])), []);
+        assert!(seconds(&written(folder.path(), 9, &[])).is_empty());
         let segment = written(folder.path(), 8, &[1, 2, 3]);
         assert_eq!(seconds(&segment), [1, 2, 3]);
         std::fs::write(folder.path().join("else"), "x").unwrap();

@@ -120,7 +120,7 @@ pub async fn of_token(app: &App, call: &Call, id: TokenId, window: Window) -> Re
     let knocks = app.dead_tokens.of(&app.store, &[id]).await?.remove(&id);
     let (last_accepted, first_refused) = around_the_revoke(app, &token, visible.whose).await?;
     let report = told(app, call, About::Token(Box::new(token)), visible.whose, window).await?;
-    Ok(Report { made, ancestors, descendants, knocks, last_accepted, first_refused, ..report })
+    Ok(Report { made, ancestors, descendants, last_accepted, first_refused, knocks, ..report })
 }
 
 /// The report on a service user, for Admins, or on the caller.
@@ -234,12 +234,11 @@ async fn around_the_revoke(
     let end = ends.into_iter().flatten().min();
     let accepted = Filter { allowed: Some(true), to: end, ..Filter::of(whose) };
     let last_accepted = first(accepted, Order::NewestFirst).await?;
-    let first_refused = match end {
-        None => None,
-        Some(_) => {
-            let refused = Filter { allowed: Some(false), from: end, ..Filter::of(whose) };
-            first(refused, Order::OldestFirst).await?
-        }
+    let first_refused = if end.is_some() {
+        let refused = Filter { allowed: Some(false), from: end, ..Filter::of(whose) };
+        first(refused, Order::OldestFirst).await?
+    } else {
+        None
     };
     Ok((last_accepted, first_refused))
 }

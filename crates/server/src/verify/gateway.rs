@@ -103,14 +103,13 @@ async fn pass(
     };
     let request = Request::from_parts(parts, body);
     let mut answer = pin!(proxy.forward(request, identity, origin));
-    let answer = match timeout(UNKNOWN_AFTER, &mut answer).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            if let Some(pending) = pending {
-                pending.answered(None).await;
-            }
-            answer.await
+    let answer = if let Ok(answer) = timeout(UNKNOWN_AFTER, &mut answer).await {
+        answer
+    } else {
+        if let Some(pending) = pending {
+            pending.answered(None).await;
         }
+        answer.await
     };
     answer.map_err(|failure| match failure {
         Failure::Unreachable => Error::UpstreamUnreachable,
