@@ -33,7 +33,9 @@ fn subject(token: i64) -> Subject {
 
 fn segment(rows: &[Row<'_>]) -> Segment {
     let mut bytes = Vec::new();
-    rows.iter().for_each(|row| row.encode(&mut bytes));
+    for row in rows {
+        row.encode(&mut bytes);
+    }
     Segment { node: NODE.into(), bytes: bytes.into() }
 }
 

@@ -139,7 +139,7 @@ async fn duckdb_reads_what_the_log_answers() {
         "SELECT hex(encode(path)) AS path, hex(encode(user_agent)) AS agent, method, ip, node, request_id \
          FROM requests WHERE path != '/api/datastores/7'",
     );
-    let hex: String = HOSTILE.bytes().map(|byte| format!("{byte:02X}")).collect();
+    let hex = HOSTILE.bytes().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat();
     let expected = json!({
         "path": hex, "agent": hex, "method": "GET", "ip": "192.0.2.7", "node": "gate-1",
         "request_id": "AAAAAAAAAAAAAAAB",

@@ -115,8 +115,8 @@ async fn of_allowed_requests_some_may_be_kept_and_of_refused_ones_all_are() {
 async fn hostile_texts_are_kept_as_they_are_up_to_their_limit() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::turned(START));
     let log = open(folder.path(), &clock).await;
-    let long = "é".repeat(8_000);
-    let texts = ["", "/a\u{7}\u{1b}[31m\"'<script>&\\\r\n", "/\u{202e}\u{fffd}💥", "/%00%2e%2e/", &long];
+    let endless = "é".repeat(8_000);
+    let texts = ["", "/a\u{7}\u{1b}[31m\"'<script>&\\\r\n", "/\u{202e}\u{fffd}💥", "/%00%2e%2e/", &endless];
     for (second, text) in (0..).zip(texts) {
         record(&log, &Row { path: text, user_agent: text, ..row(second, 7) }).await;
     }

@@ -193,7 +193,10 @@ async fn rows_wait_in_segments_while_the_store_is_away() {
 /// An error and what is behind it.
 fn reasons(error: &Error) -> String {
     let first: &dyn std::error::Error = error;
-    std::iter::successors(Some(first), |error| error.source()).map(|error| format!("{error}\n")).collect()
+    std::iter::successors(Some(first), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[tokio::test]
