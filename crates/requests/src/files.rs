@@ -5,6 +5,7 @@ mod catalogue;
 mod merge;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +18,7 @@ use self::catalogue::Catalogue;
 pub(crate) use self::catalogue::Hours;
 use crate::error::Error;
 use crate::layout::{FileName, Hour, SCHEMA, node_in_names, properties};
+use crate::private;
 use crate::query::View;
 use crate::reader::{File, Reader};
 use crate::row::Row;
@@ -46,10 +48,12 @@ pub(crate) struct Files {
 }
 
 /// When a shared store was listed last.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Listed {
     newest: Option<Timestamp>,
     all: Option<Timestamp>,
+    /// Whether this node's own files are known: others learn of them again and again, it only once.
+    own: bool,
 }
 
 impl Files {
@@ -61,10 +65,20 @@ impl Files {
         node: String,
     ) -> Result<Self, Error> {
         let mut catalogue = Catalogue::default();
-        let mut listed = files_in(&*store, None).await?;
-        while let Some(file) = listed.pop() {
-            catalogue.insert(file);
-        }
+        let own = match files_in(&*store, None).await {
+            Ok(files) => {
+                for file in files {
+                    catalogue.insert(file);
+                }
+                true
+            }
+            // Tokens are checked and rows recorded also while a shared store is away.
+            Err(error) if root.is_none() => {
+                tracing::warn!(%error, "the files of the log of requests can't be listed; trying again");
+                false
+            }
+            Err(error) => return Err(error),
+        };
         Ok(Self {
             reader: Arc::new(Reader::new(store)),
             root,
@@ -72,7 +86,7 @@ impl Files {
             node,
             catalogue: Mutex::new(catalogue),
             writing: tokio::sync::Mutex::default(),
-            listed: Mutex::default(),
+            listed: Mutex::new(Listed { newest: None, all: None, own }),
         })
     }
 
@@ -87,7 +101,12 @@ impl Files {
 
     /// Lets what is known of a shared store be looked up when it is wanted again.
     pub(crate) fn doubt(&self) {
-        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Listed::default();
+        let mut listed = self.listed();
+        *listed = Listed { newest: None, all: None, ..*listed };
+    }
+
+    fn listed(&self) -> MutexGuard<'_, Listed> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The files that count at this moment.
@@ -173,29 +192,38 @@ impl Files {
         Ok(file)
     }
 
-    /// Learns of other nodes' files: a store may be shared.
-    pub(crate) async fn refresh(&self, now: Timestamp) -> Result<(), Error> {
-        let listed = *self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Learns of other nodes' files: a store may be shared. And of this node's own, if they couldn't be listed at the
+    /// start, except those of segments that are to be written again.
+    pub(crate) async fn refresh(
+        &self,
+        now: Timestamp,
+        in_segments: impl Fn(u64) -> bool,
+    ) -> Result<(), Error> {
+        let listed = *self.listed();
         let is_over = |at: Option<Timestamp>, seconds| at.is_none_or(|at| at.plus_seconds(seconds) <= now);
         if is_over(listed.all, LIST_ALL_AFTER) {
             let mut by_hour: BTreeMap<Hour, Vec<File>> =
                 self.catalogue().hours().map(|hour| (hour, Vec::new())).collect();
-            for file in files_in(&**self.reader.store(), None).await? {
+            let all = files_in(&**self.reader.store(), None).await?;
+            let is_own = |file: &File| file.name.node == self.node_in_names;
+            let (own, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_own);
+            if !listed.own {
+                self.publish(own.into_iter().filter(|file| !in_segments(file.name.last)).collect());
+            }
+            for file in others {
                 by_hour.entry(file.name.hour).or_default().push(file);
             }
             for (hour, files) in by_hour {
                 self.catalogue().replace_others(hour, &self.node_in_names, files);
             }
-            *self.listed.lock().unwrap_or_else(PoisonError::into_inner) =
-                Listed { newest: Some(now), all: Some(now) };
+            *self.listed() = Listed { newest: Some(now), all: Some(now), own: true };
         } else if is_over(listed.newest, LIST_NEWEST_AFTER) {
             for hours_ago in 0..3 {
                 let hour = Hour::of(now.plus_seconds(-3_600 * hours_ago));
                 let files = files_in(&**self.reader.store(), Some(hour)).await?;
                 self.catalogue().replace_others(hour, &self.node_in_names, files);
             }
-            let listed = Listed { newest: Some(now), ..listed };
-            *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = listed;
+            self.listed().newest = Some(now);
         }
         Ok(())
     }
@@ -261,10 +289,11 @@ fn write_through(
 ) -> std::io::Result<()> {
     let file = root.join(path.as_ref());
     if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
+        private::make_folder(folder)?;
     }
-    std::fs::write(unfinished, bytes)?;
-    std::fs::File::open(unfinished)?.sync_all()?;
+    let mut written = private::empty_file(unfinished)?;
+    written.write_all(bytes)?;
+    written.sync_all()?;
     std::fs::rename(unfinished, &file)?;
     // The names too: of the file, of its hour and of its day.
     for folder in file.ancestors().skip(1).take(3) {

@@ -6,6 +6,7 @@ mod error;
 mod files;
 mod layout;
 mod log;
+mod private;
 mod query;
 mod reader;
 mod recent;

@@ -18,6 +18,7 @@ use crate::bucket;
 use crate::error::Error;
 use crate::files::Files;
 use crate::layout::node_in_names;
+use crate::private;
 use crate::query::{self, Bucket, Cursor, Filter, Order, Page, Per, Segment, Top, Used, View};
 use crate::recorder::Recorder;
 use crate::row::Row;
@@ -342,7 +343,7 @@ impl Contents {
         if self.segments.state().closed().len() > MANY_SEGMENTS {
             self.move_segments().await?;
         }
-        self.files.refresh(self.clock.now()).await?;
+        self.refresh().await?;
         // Both at once: a row goes from one to the other under this lock.
         let (segments, view) = {
             let state = self.segments.state();
@@ -357,10 +358,16 @@ impl Contents {
         Ok(view.with(rows.into_iter().map(|bytes| Segment { node: Arc::clone(&node), bytes }).collect()))
     }
 
+    async fn refresh(&self) -> Result<(), Error> {
+        let in_segments =
+            |number| self.segments.state().closed().iter().any(|segment| segment.number == number);
+        self.files.refresh(self.clock.now(), in_segments).await
+    }
+
     async fn maintain(&self) -> Result<(), Error> {
         self.move_segments().await?;
+        self.refresh().await?;
         let now = self.clock.now();
-        self.files.refresh(now).await?;
         self.files.merge(now).await?;
         self.files.expire(now, self.retention_days).await
     }
@@ -386,7 +393,7 @@ async fn open_files(options: Options, variables: Vec<(String, String)>) -> Resul
     let Options { folder, url, node, .. } = options;
     let Some(url) = url else {
         let folder = folder.join("files");
-        std::fs::create_dir_all(&folder)?;
+        private::make_folder(&folder)?;
         let store = LocalFileSystem::new_with_prefix(&folder)?;
         return Files::open(Arc::new(store), Some(folder), node).await;
     };

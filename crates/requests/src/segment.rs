@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::private;
 use crate::row::Row;
 
 const MAGIC: [u8; 8] = *b"throws\0\x01";
@@ -36,7 +37,7 @@ impl Segment {
     /// Begins one.
     pub(crate) fn begin(folder: &Path, number: u64) -> io::Result<Self> {
         let path = folder.join(format!("{number:020}.{ENDING}"));
-        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        let file = private::make_file(&path)?;
         if let Err(error) = file.write_all_at(&MAGIC, 0) {
             // One that can't be written to is in the way of the next attempt.
             let _ = std::fs::remove_file(&path);

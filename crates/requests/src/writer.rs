@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokenhouse_core::clock::{Clock, Timestamp};
 
 use crate::layout::Hour;
+use crate::private;
 use crate::recorder::Recorder;
 use crate::segment::{Segment, decoded};
 
@@ -51,10 +52,10 @@ pub(crate) struct State {
 impl Segments {
     /// Takes over a folder. What an earlier process left there is closed.
     pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
-        std::fs::create_dir_all(&folder)?;
-        let lock = File::create(folder.join("lock"))?;
+        private::make_folder(&folder)?;
+        let lock = private::empty_file(&folder.join("lock"))?;
         lock.try_lock().map_err(|_| {
-            io::Error::new(io::ErrorKind::ResourceBusy, "another server writes its log of requests here")
+            io::Error::new(io::ErrorKind::ResourceBusy, "another server of this name writes its log of requests here; give one another `fleet.node` or `request_log.directory`")
         })?;
         let closed = Segment::find(&folder)?;
         let newest = closed.last().map_or(0, |segment| segment.number);

@@ -1,11 +1,14 @@
 //! What the log keeps of a request that a token was checked for: one row for each decision.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::extract::MatchedPath;
 use axum::http::Extensions;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request};
 use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::codec::SCANNER_PREFIX;
 use tokenhouse_core::index::Use;
 use tokenhouse_core::verdict::{Accepted, Checkpoint, Reason, Refused, Subject};
 use tokenhouse_requests::Row;
@@ -28,6 +31,7 @@ pub struct Pending {
     app: Arc<App>,
     method: Method,
     uri: Uri,
+    route: Option<MatchedPath>,
     user_agent: Option<HeaderValue>,
     ip: IpAddr,
     id: RequestId,
@@ -47,6 +51,7 @@ impl Pending {
             app: Arc::clone(app),
             method: method.clone(),
             uri: uri.clone(),
+            route: None,
             user_agent: headers.get(header::USER_AGENT).cloned(),
             ip,
             id,
@@ -58,7 +63,9 @@ impl Pending {
     pub fn within(app: &Arc<App>, parts: &mut request::Parts) -> Option<Arc<Self>> {
         let id = parts.extensions.get::<RequestId>()?.clone();
         let ip = guard::client(parts.extensions.get(), &parts.headers, app);
-        let pending = Arc::new(Self::of(app, (&parts.method, &parts.uri, &parts.headers), ip, id)?);
+        let mut pending = Self::of(app, (&parts.method, &parts.uri, &parts.headers), ip, id)?;
+        pending.route = parts.extensions.get().cloned();
+        let pending = Arc::new(pending);
         parts.extensions.insert(Arc::clone(&pending));
         Some(pending)
     }
@@ -110,7 +117,7 @@ impl Pending {
             subject,
             at,
             method: self.method.as_str(),
-            path: self.uri.path(),
+            path: &of_route(self.uri.path(), self.route.as_ref()),
             refused,
             status: status.map(|status| status.as_u16()),
             ip: self.ip,
@@ -159,7 +166,7 @@ impl AtOnce<'_> {
             subject,
             at: self.at,
             method: self.asked.0,
-            path: self.asked.1,
+            path: &without_tokens(self.asked.1),
             refused,
             status: Some(status.as_u16()),
             ip: self.used.ip,
@@ -169,7 +176,49 @@ impl AtOnce<'_> {
     }
 }
 
-/// A header's text; what is no UTF-8 in it is replaced.
-fn text(value: &HeaderValue) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(value.as_bytes())
+/// A header's text; what is no UTF-8 in it is replaced, and so are tokens.
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    match String::from_utf8_lossy(value.as_bytes()) {
+        Cow::Borrowed(text) => without_tokens(text),
+        Cow::Owned(text) => Cow::Owned(without_tokens(&text).into_owned()),
+    }
+}
+
+/// A text of a client without the tokens that somebody may have put there, who took it for a header: what is kept
+/// here is read by others.
+fn without_tokens(text: &str) -> Cow<'_, str> {
+    let Some((before, token)) = text.split_once(SCANNER_PREFIX) else { return Cow::Borrowed(text) };
+    let is_of_token = |sign: char| sign.is_ascii_alphanumeric() || "-_.".contains(sign);
+    let after = token.trim_start_matches(is_of_token);
+    Cow::Owned(format!("{before}(token){}", without_tokens(after)))
+}
+
+/// A path of ours. What stands in the place of a number and is none may be anything, also a secret.
+fn of_route<'a>(path: &'a str, route: Option<&MatchedPath>) -> Cow<'a, str> {
+    let is_kept =
+        |(own, sent): (&str, &str)| !own.starts_with('{') || sent.bytes().all(|byte| byte.is_ascii_digit());
+    match route {
+        Some(route) if !route.as_str().split('/').zip(path.split('/')).all(is_kept) => {
+            Cow::Owned(route.as_str().to_owned())
+        }
+        _ => without_tokens(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_taken_out_of_texts() {
+        let token = format!("{SCANNER_PREFIX}MSJ9.eyJ_-1.abc-_");
+        for (text, kept) in [
+            ("/api/orders/7".to_owned(), "/api/orders/7"),
+            (format!("/api/{token}/x"), "/api/(token)/x"),
+            (format!("{token}{token}"), "(token)"),
+            (format!("a={token}&b={token}"), "a=(token)&b=(token)"),
+        ] {
+            assert_eq!(without_tokens(&text), kept);
+        }
+    }
 }

@@ -311,19 +311,22 @@ fn status_of(address: SocketAddr, path: &str) -> Option<u16> {
     answer.split(' ').nth(1)?.parse().ok()
 }
 
-/// The content of every file of a folder, by name, in order.
+/// The content of every file in a folder and the folders in it, by path, in order.
 ///
 /// # Panics
 /// If it can't be read.
 pub fn files_of(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let entries = fs::read_dir(folder).expect("a folder");
-    let mut files: Vec<_> = entries
-        .map(|entry| {
-            let entry = entry.expect("an entry of a folder");
-            let name = entry.file_name().to_string_lossy().into_owned();
-            (name, fs::read(entry.path()).expect("a file of the folder"))
-        })
-        .collect();
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let entry = entry.expect("an entry of a folder");
+        let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
+        if path.is_dir() {
+            let inside = files_of(&path).into_iter();
+            files.extend(inside.map(|(inner, content)| (format!("{name}/{inner}"), content)));
+        } else {
+            files.push((name, fs::read(path).expect("a file of the folder")));
+        }
+    }
     files.sort();
     files
 }

@@ -154,15 +154,15 @@ async fn the_files_of_other_nodes_are_seen_and_left() {
     let one = Files::open(Arc::clone(&store), None, "gate-1".into()).await.unwrap();
     let other = Files::open(store, None, "gate-2".into()).await.unwrap();
     let now = at(100);
-    one.refresh(now).await.unwrap();
+    one.refresh(now, |_| false).await.unwrap();
     add(&other, 1, &mut [row(1, 1)]).await;
     add(&other, 2, &mut [row(2, 1), row(-9_000, 1)]).await;
     add(&one, 1, &mut [row(3, 1)]).await;
-    one.refresh(now.plus_seconds(4)).await.unwrap();
+    one.refresh(now.plus_seconds(4), |_| false).await.unwrap();
     assert_eq!(requests(&one).await.len(), 1);
-    one.refresh(now.plus_seconds(5)).await.unwrap();
+    one.refresh(now.plus_seconds(5), |_| false).await.unwrap();
     assert_eq!(requests(&one).await.len(), 3);
-    one.refresh(now.plus_seconds(600)).await.unwrap();
+    one.refresh(now.plus_seconds(600), |_| false).await.unwrap();
     assert_eq!(requests(&one).await.len(), 4);
     one.merge(at(4_000)).await.unwrap();
     one.merge(at(5_000)).await.unwrap();
@@ -170,7 +170,7 @@ async fn the_files_of_other_nodes_are_seen_and_left() {
     // What another node merged is seen as what it is.
     other.merge(at(5_000)).await.unwrap();
     other.merge(at(5_060)).await.unwrap();
-    one.refresh(at(5_100)).await.unwrap();
+    one.refresh(at(5_100), |_| false).await.unwrap();
     assert_eq!((requests(&one).await.len(), there(&one).await), (4, 3));
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tempfile::TempDir;
 use tokenhouse_core::clock::{Clock, Timestamp};
-use tokenhouse_requests::{Error, Log, Options};
+use tokenhouse_requests::{Error, Filter, Log, Options, Order, Per, Whose};
 use tokenhouse_testkit::s3::{BUCKET, S3};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -190,6 +190,36 @@ async fn rows_wait_in_segments_while_the_store_is_away() {
     running.abort();
 }
 
+#[tokio::test]
+async fn a_node_starts_and_records_while_the_store_is_away_and_finds_all_when_it_is_back() {
+    let s3 = S3::start();
+    let clock = Clock::turned(START);
+    let node = Node::new("gate_1");
+    let (address, running) = relay_at(SocketAddr::from(([127, 0, 0, 1], 0)), s3.address).await;
+    let log = node.start(&s3, address, &clock).await;
+    record(&log, &row(0, 7)).await;
+    maintain(&log, &clock, SHARED_AFTER).await;
+    record(&log, &row(20, 7)).await;
+    settled(&log).await;
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    // Killed: what was in its segment stays there.
+    drop(log);
+    let log = node.start(&s3, address, &clock).await;
+    record(&log, &row(40, 7)).await;
+    let unanswered = log.page(Filter::of(Whose::Everyone), Order::OldestFirst, None, 10).await;
+    assert!(
+        matches!(unanswered, Err(Error::Storage(_))),
+        "a part of the rows would be no answer: {unanswered:?}"
+    );
+    let (_, running) = relay_at(address, s3.address).await;
+    let expected = rows(&[(0, "gate_1"), (20, "gate_1"), (40, "gate_1")]);
+    assert_eq!(found(&log).await, expected);
+    maintain(&log, &clock, 100).await;
+    assert_eq!((log.state().segments, found(&log).await), (0, expected));
+    running.abort();
+}
+
 /// An error and what is behind it.
 fn reasons(error: &Error) -> String {
     let first: &dyn std::error::Error = error;
@@ -206,9 +236,11 @@ async fn the_store_is_reached_through_tls() {
     let options = Options { url: Some(format!("s3://{BUCKET}/folder")), ..options(node.folder.path()) };
     let mut variables = s3.variables(s3.address);
     let open = |variables| Log::open_with(options.clone(), variables, Clock::turned(START));
-    let refused = open(variables.clone()).await.err().unwrap();
+    // It begins all the same, and tells why it has no answer.
+    let asked = async |log: Log| log.counts(Filter::of(Whose::Everyone), Per::Day).await.unwrap_err();
+    let refused = asked(open(variables.clone()).await.unwrap()).await;
     assert!(reasons(&refused).contains("certificate"), "{}", reasons(&refused));
     variables.push(("AWS_ALLOW_INVALID_CERTIFICATES".into(), "true".into()));
-    let refused = open(variables).await.err().unwrap();
+    let refused = asked(open(variables).await.unwrap()).await;
     assert!(reasons(&refused).contains("NoSuchBucket"), "the store itself says: {}", reasons(&refused));
 }

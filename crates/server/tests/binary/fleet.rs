@@ -123,7 +123,9 @@ async fn servers_are_listed_as_long_as_they_are_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_server_of_one_name_ends_with_a_message() {
-    let fleet = Fleet::start().await;
+    let mut fleet = Fleet::start().await;
+    // As on another machine.
+    fleet.installations[0].set("TOKENHOUSE_REQUEST_LOG__DIRECTORY", "elsewhere");
     let refused = fleet.installations[0].run(&["serve"]);
     assert_eq!(refused.status.code(), Some(1));
     let said = complaint(&refused);

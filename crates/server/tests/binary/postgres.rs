@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use tokenhouse_testkit::postgres;
+use tokenhouse_testkit::process::files_of;
 
 use crate::client::{Client, complaint, install, person, run};
 
@@ -46,5 +47,9 @@ async fn a_whole_life_on_postgresql() {
     let refused = installation.run(&["audit", "verify"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(complaint(&refused).contains("not the one this store was made with"), "{}", complaint(&refused));
-    assert!(!installation.data().exists(), "nothing is written beside the database");
+    let beside: Vec<_> = files_of(&installation.data()).into_iter().map(|(name, _)| name).collect();
+    assert!(
+        beside.iter().all(|name| name.starts_with("requests/")),
+        "only requests are recorded: {beside:?}"
+    );
 }
