@@ -7,8 +7,8 @@ const BUILD: &str = "cargo build --release --locked -p tokenhouse -p tokenhouse-
 /// Figures of an earlier run would be drawn among those of this one.
 const BEGIN: &str = "rm -rf bench-results && mkdir bench-results";
 
-/// The stores of ten million tokens are large, and of no use for another run.
-const END: &str = "rm -rf bench-results/stores";
+/// The stores of ten million tokens and the logs are large, and of no use for another run.
+const END: &str = "rm -rf bench-results/stores bench-results/logs";
 
 /// A benchmark of criterion; what follows is its name and arguments.
 const CRITERION: &str =
@@ -17,7 +17,7 @@ const CRITERION: &str =
 const QUICK_CRITERION: [&str; 2] = ["hmac -- --quick", "verify -- --quick"];
 const FULL_CRITERION: [&str; 2] = ["hmac", "verify"];
 
-const QUICK: [&str; 14] = [
+const QUICK: [&str; 16] = [
     "memory --tokens 100000",
     "memory --tokens 1000000",
     "load --rounds 2 --seconds 1 --presented 500",
@@ -31,10 +31,12 @@ const QUICK: [&str; 14] = [
     "startup --rounds 2",
     "pages --rounds 3",
     "directory --rounds 20 --made 800",
+    "requests recording --rounds 1 --seconds 1",
+    "requests questions --rows 2000000 --asked 30 --rounds 1 --seconds 1",
     "fleet --rounds 1 --seconds 1 --nodes 1,3,10 --revokes 50 --tokens 100000",
 ];
 
-const FULL: [&str; 17] = [
+const FULL: [&str; 19] = [
     "memory --tokens 1000000",
     "memory --tokens 10000000",
     "load --tokens 1000,1000000,10000000",
@@ -51,6 +53,8 @@ const FULL: [&str; 17] = [
     "startup --tokens 1000,1000000,10000000",
     "pages",
     "directory",
+    "requests recording",
+    "requests questions",
     "fleet",
 ];
 
