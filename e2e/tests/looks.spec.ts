@@ -94,6 +94,10 @@ test("requests look right", async ({ page, server, signedInAs }) => {
 	await server.wants(token.bearer_token, "/api/jobs", { "x-forwarded-for": "10.0.0.7" });
 	await page.goto(details);
 	await looksRight(page, "token-still-tried");
+	await page.goto(`${details}/report`);
+	await looksRight(page, "token-report");
+	await page.goto(`${account}/report`);
+	await looksRight(page, "service-user-report");
 	await page.goto(`/settings/tokens/service?user_id=${user.id}`);
 	await expect(page.getByText("still tried")).toBeVisible();
 	await looksRight(page, "tokens-still-tried");

@@ -43,7 +43,7 @@ pub(crate) struct Files {
     node_in_names: String,
     catalogue: Mutex<Catalogue>,
     /// Held while a file of a directory is unfinished.
-    writing: tokio::sync::Mutex<()>,
+    writing: Arc<tokio::sync::Mutex<()>>,
     listed: Mutex<Listed>,
 }
 
@@ -85,7 +85,7 @@ impl Files {
             node_in_names: node_in_names(&node),
             node,
             catalogue: Mutex::new(catalogue),
-            writing: tokio::sync::Mutex::default(),
+            writing: Arc::default(),
             listed: Mutex::new(Listed { newest: None, all: None, own }),
         })
     }
@@ -180,12 +180,15 @@ impl Files {
                 self.reader.store().put(&file.path, PutPayload::from(bytes)).await?;
             }
             Some(root) => {
-                let _writing = self.writing.lock().await;
+                // It writes on, also when nobody waits for it any more.
+                let writing = Arc::clone(&self.writing).lock_owned().await;
                 let (root, path) = (root.clone(), file.path.clone());
                 // Several nodes may write into one directory.
                 let unfinished = root.join(format!("{UNFINISHED}-{}", self.node_in_names));
-                let written =
-                    tokio::task::spawn_blocking(move || write_through(&unfinished, &root, &path, &bytes));
+                let written = tokio::task::spawn_blocking(move || {
+                    let _writing = writing;
+                    write_through(&unfinished, &root, &path, &bytes)
+                });
                 written.await.map_err(Error::storage)??;
             }
         }

@@ -182,9 +182,15 @@ impl FileName {
     }
 }
 
-/// A node's name as part of a file's: what is no letter, digit or dot becomes `_`.
+/// A node's name as part of a file's: what is no letter, digit, dot or `_` becomes `_`, and then a checksum of the
+/// name keeps apart those that would be the same.
 pub(crate) fn node_in_names(node: &str) -> String {
-    node.chars().map(|sign| if sign.is_ascii_alphanumeric() || sign == '.' { sign } else { '_' }).collect()
+    let is_kept = |sign: char| sign.is_ascii_alphanumeric() || sign == '.' || sign == '_';
+    if node.chars().all(is_kept) {
+        return node.to_owned();
+    }
+    let kept: String = node.chars().map(|sign| if is_kept(sign) { sign } else { '_' }).collect();
+    format!("{kept}.{:08x}", crc32fast::hash(node.as_bytes()))
 }
 
 #[cfg(test)]
@@ -194,11 +200,13 @@ mod tests {
     #[test]
     fn a_files_name_says_what_is_in_it() {
         let hour = Hour::of(Timestamp::parse("2026-11-22T17:59:59.999999Z").unwrap());
-        let name = FileName { hour, node: node_in_names("gate-1:8080"), first: 7, last: 12 };
+        let name = FileName { hour, node: node_in_names("gate_1.8080"), first: 7, last: 12 };
         assert_eq!(
             name.path().as_ref(),
-            "date=2026-11-22/hour=17/00000000000000000007-00000000000000000012-gate_1_8080.parquet"
+            "date=2026-11-22/hour=17/00000000000000000007-00000000000000000012-gate_1.8080.parquet"
         );
+        assert!(node_in_names("gate-1").starts_with("gate_1."));
+        assert_ne!(node_in_names("gate-1"), node_in_names("gate:1"));
         assert_eq!(FileName::parse(&name.path()), Some(name.clone()));
         let part = FileName { first: 8, last: 12, ..name.clone() };
         assert!(name.contains(&part) && !part.contains(&name) && !name.contains(&name.clone()));

@@ -34,6 +34,9 @@ const LONGEST_SHARED: Duration = Duration::from_secs(10);
 /// How long a question may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How much longer it may take to put together what was found until then.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// How many questions are answered at a time.
 const QUESTIONS: usize = 2;
 
@@ -163,12 +166,12 @@ impl Log {
         })
     }
 
-    /// Whether the calling thread can record a row at once.
+    /// Whether the calling thread can record two rows at once.
     pub fn has_room(&self) -> bool {
         self.recorder.has_room()
     }
 
-    /// Returns when the thread that goes on can record a row at once.
+    /// Returns when the thread that goes on can record two rows at once.
     pub async fn room(&self) {
         self.recorder.room().await;
     }
@@ -286,8 +289,8 @@ impl Log {
                 }
             }
         });
-        // An object store may take its time before any row is looked at.
-        tokio::time::timeout_at(deadline, answer).await.map_err(|_| Error::TooLong)?
+        // An object store may take its time before any row is looked at. A part of an answer comes a little later.
+        tokio::time::timeout_at(deadline + GRACE, answer).await.map_err(|_| Error::TooLong)?
     }
 }
 

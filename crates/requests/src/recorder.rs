@@ -19,7 +19,7 @@ const RING: usize = 1024 * 1024;
 /// A ring that is filled so far wakes the writer before its time.
 const FILLED: usize = RING / 2;
 
-const _: () = assert!(LONGEST_ROW < FILLED);
+const _: () = assert!(2 * LONGEST_ROW < FILLED);
 
 /// Where rows are handed over.
 pub(crate) struct Recorder {
@@ -63,9 +63,9 @@ impl Recorder {
         })
     }
 
-    /// Whether this thread can hand over a row at once, however long it is.
+    /// Whether this thread can hand over two rows at once, however long they are: introspection decides on two tokens.
     pub(crate) fn has_room(&self) -> bool {
-        self.ring().borrow().producer.slots() >= LONGEST_ROW
+        self.ring().borrow().producer.slots() >= 2 * LONGEST_ROW
     }
 
     /// Returns when the thread that goes on has room.
@@ -156,6 +156,7 @@ impl Recorder {
     /// tells those who wait.
     pub(crate) fn empty(&self, mut write: impl FnMut(&[&[u8]]) -> bool) {
         let flushes = std::mem::take(&mut *lock(&self.flushes));
+        let mut is_emptied = false;
         for ring in lock(&self.emptied).iter_mut() {
             let Ok(chunk) = ring.read_chunk(ring.slots()) else { continue };
             let (first, second) = chunk.as_slices();
@@ -164,9 +165,13 @@ impl Recorder {
             }
             if write(&[first, second]) {
                 chunk.commit_all();
+                is_emptied = true;
             }
         }
-        self.room.notify_waiters();
+        // Else whoever waits would only wake the writer again, which is to wait itself before it tries anew.
+        if is_emptied {
+            self.room.notify_waiters();
+        }
         for flush in flushes {
             // Whoever asked may have gone.
             let _ = flush.send(());

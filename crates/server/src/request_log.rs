@@ -11,7 +11,7 @@ use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::codec::SCANNER_PREFIX;
 use tokenhouse_core::index::Use;
 use tokenhouse_core::verdict::{Accepted, Checkpoint, Reason, Refused, Subject};
-use tokenhouse_requests::Row;
+use tokenhouse_requests::{LONGEST_TEXT, Row};
 
 use crate::app::{App, Denied};
 use crate::auth::guard::{self, RequestId};
@@ -94,18 +94,26 @@ impl Pending {
 
     /// It has been answered, or nobody knows yet with what.
     pub async fn answered(&self, status: Option<StatusCode>) {
-        let decision = self.decision().take();
-        if let Some((log, decision)) = self.app.requests.as_ref().zip(decision) {
+        if let Some(log) = &self.app.requests {
+            // Before the decision is taken out: whoever leaves while it waits leaves a row all the same.
             log.room().await;
+            self.answered_at_once(status);
+        }
+    }
+
+    /// The same, where there is room.
+    pub fn answered_at_once(&self, status: Option<StatusCode>) {
+        let decision = self.decision().take();
+        if let Some(decision) = decision {
             self.record(decision, status);
         }
     }
 
-    /// Another token was checked for the same request.
-    pub async fn also(&self, at: Checkpoint, time: Timestamp, checked: Result<&Accepted, Denied>) {
+    /// Another token was checked for the same request, where there is room.
+    pub fn also(&self, at: Checkpoint, time: Timestamp, checked: Result<&Accepted, Denied>) {
         let own = self.decision().take();
         self.checked(at, time, checked);
-        self.answered(Some(StatusCode::OK)).await;
+        self.answered_at_once(Some(StatusCode::OK));
         *self.decision() = own;
     }
 
@@ -187,14 +195,26 @@ fn text(value: &HeaderValue) -> Cow<'_, str> {
 /// A text of a client without the tokens that somebody may have put there, who took it for a header: what is kept
 /// here is read by others.
 fn without_tokens(text: &str) -> Cow<'_, str> {
-    let Some((before, token)) = text.split_once(SCANNER_PREFIX) else { return Cow::Borrowed(text) };
+    let text = &text[..text.floor_char_boundary(LONGEST_TEXT)];
+    if !text.contains(SCANNER_PREFIX) {
+        return Cow::Borrowed(text);
+    }
     let is_of_token = |sign: char| sign.is_ascii_alphanumeric() || "-_.".contains(sign);
-    let after = token.trim_start_matches(is_of_token);
-    Cow::Owned(format!("{before}(token){}", without_tokens(after)))
+    let mut parts = text.split(SCANNER_PREFIX);
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        kept.push_str("(token)");
+        kept.push_str(part.trim_start_matches(is_of_token));
+    }
+    Cow::Owned(kept)
 }
 
-/// A path of ours. What stands in the place of a number and is none may be anything, also a secret.
+/// A path of ours. What stands in the place of a number and is none may be anything, also a secret. Numbers of
+/// tokens are left out: an Admin sees what a person did, and not with which of their tokens.
 fn of_route<'a>(path: &'a str, route: Option<&MatchedPath>) -> Cow<'a, str> {
+    if let Some(route) = route.filter(|route| route.as_str().starts_with("/api/user-tokens/{id}")) {
+        return Cow::Owned(route.as_str().to_owned());
+    }
     let is_kept =
         |(own, sent): (&str, &str)| !own.starts_with('{') || sent.bytes().all(|byte| byte.is_ascii_digit());
     match route {
@@ -215,7 +235,7 @@ mod tests {
         for (text, kept) in [
             ("/api/orders/7".to_owned(), "/api/orders/7"),
             (format!("/api/{token}/x"), "/api/(token)/x"),
-            (format!("{token}{token}"), "(token)"),
+            (format!("{token}{token}"), "(token)(token)"),
             (format!("a={token}&b={token}"), "a=(token)&b=(token)"),
         ] {
             assert_eq!(without_tokens(&text), kept);

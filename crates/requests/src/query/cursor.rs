@@ -10,7 +10,7 @@ use tokenhouse_core::clock::Timestamp;
 use crate::error::Error;
 
 /// How many requests of one microsecond are told apart at most.
-const MOST_OF_ONE_TIME: u32 = 10_000;
+const MOST_OF_ONE_TIME: u32 = 1_000;
 
 /// A place in a list of requests, from which it goes on. Its text says nothing to others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

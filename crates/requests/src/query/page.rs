@@ -16,7 +16,7 @@ use crate::reader::Rows;
 use crate::row::Request;
 
 /// How many rows more than wanted are held before the worst of them are let go.
-const HELD: usize = 10_000;
+const HELD: usize = 500;
 
 /// Which requests come first. Those of the same time have an order too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,6 +111,10 @@ pub(crate) async fn page(
         }
         (false, None) => None,
     };
+    // Nobody shall ask for the same again and again.
+    if items.is_empty() && next.is_some() && next == after {
+        return Err(Error::TooLong);
+    }
     Ok(Page { items, next })
 }
 

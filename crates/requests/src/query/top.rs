@@ -16,7 +16,10 @@ use crate::layout::column;
 use crate::table::ip_text;
 
 /// The most different values that are counted.
-const MOST_VALUES: usize = 100_000;
+const MOST_VALUES: usize = 20_000;
+
+/// Longer values are taken for the same if they begin alike for so many bytes: strangers choose them.
+const LONGEST_VALUE: usize = 256;
 
 /// A value, and the requests that have it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -174,6 +177,7 @@ impl<V> Default for Counts<V> {
 impl Counts<String> {
     /// The same as `add`, but takes a text only where it is new.
     fn add_text(&mut self, value: &str, count: Count) -> Result<(), Error> {
+        let value = &value[..value.floor_char_boundary(LONGEST_VALUE)];
         match self.0.get_mut(value) {
             Some(known) => {
                 known.add(count);

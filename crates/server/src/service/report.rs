@@ -10,6 +10,7 @@ use tokenhouse_core::people::UserType;
 use tokenhouse_core::policy::{Access, Permission};
 use tokenhouse_core::token::Status;
 use tokenhouse_requests::{Filter, Order, Per, Request, Used, Whose};
+use tokenhouse_store::Connection;
 use tokenhouse_store::audit::{self, AuditFilter, StoredRecord};
 use tokenhouse_store::tokens::{self as stored, Token};
 use tokenhouse_store::users::{self, User};
@@ -114,7 +115,7 @@ pub type Window = (Timestamp, Timestamp);
 pub async fn of_token(app: &App, call: &Call, id: TokenId, window: Window) -> Result<Report, Error> {
     let (visible, token) = requests::of_token(app, call, id).await?;
     let mut reader = app.store.read().await?;
-    let made = first_record(&mut reader, "token", id.0).await?;
+    let made = made(&mut reader, call, &[Action::TokenGenerated, Action::TokenRotated], id.0).await?;
     let (ancestors, descendants) = family(&mut reader, call, id).await?;
     drop(reader);
     let knocks = app.dead_tokens.of(&app.store, &[id]).await?.remove(&id);
@@ -141,7 +142,7 @@ pub async fn of_user(app: &App, call: &Call, id: UserId, window: Window) -> Resu
         UserType::Human => stored::personal(&mut reader, id).await?,
         UserType::Service => stored::service(&mut reader, Some(id)).await?,
     };
-    let made = first_record(&mut reader, "user", id.0).await?;
+    let made = made(&mut reader, call, &[Action::UserCreated], id.0).await?;
     drop(reader);
     let ids: Vec<TokenId> = tokens.iter().map(|token| token.id).collect();
     let knocks = app.dead_tokens.of(&app.store, &ids).await?.into_values().reduce(|mut all, knocks| {
@@ -164,7 +165,7 @@ async fn told(
     let filter = Filter { from: Some(from), to: Some(to), ..Filter::of(whose) };
     let part = async |writes| {
         let filter = Filter { writes: Some(writes), ..filter.clone() };
-        Ok::<_, Error>(log.page(filter, Order::NewestFirst, None, REQUESTS).await?.items)
+        whole(log.page(filter, Order::NewestFirst, None, REQUESTS).await?, REQUESTS)
     };
     let (writes, reads) = (part(true).await?, part(false).await?);
     let counts = log.counts(filter.clone(), Per::Day).await?;
@@ -202,22 +203,31 @@ async fn told(
     })
 }
 
-/// The record of the making of something.
-async fn first_record(
-    reader: &mut tokenhouse_store::Connection,
-    entity: &str,
+/// The record of the making of a token or user, for whoever did it and for those who audit.
+async fn made(
+    reader: &mut Connection,
+    call: &Call,
+    actions: &[Action],
     id: i64,
 ) -> Result<Option<StoredRecord>, Error> {
-    let filter =
-        AuditFilter { entity: Some(entity.to_owned()), entity_id: Some(id), ..AuditFilter::default() };
-    let makes = |stored: &StoredRecord| {
-        [Action::TokenGenerated, Action::TokenRotated, Action::UserCreated]
-            .iter()
-            .any(|action| action.as_str() == stored.record.action)
-    };
-    let records = audit::before(reader, &filter, i64::MAX, RECORDS).await?;
-    // A rotation is recorded under the number of the successor.
-    Ok(records.into_iter().rev().find(makes))
+    for action in actions {
+        let (entity, entity_id) = (Some(action.entity().to_owned()), Some(id));
+        let filter = AuditFilter { action: Some(*action), entity, entity_id, ..AuditFilter::default() };
+        if let Some(found) = audit::before(reader, &filter, i64::MAX, 1).await?.pop() {
+            let actor = found.record.actor.as_ref().map(|actor| actor.id);
+            let may_know = call.caller.has(Permission::Audit) || actor == Some(call.caller.id);
+            return Ok(may_know.then_some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// Some requests, of which a report must not say that there are no others if nobody knows.
+fn whole(page: tokenhouse_requests::Page, limit: usize) -> Result<Vec<Request>, Error> {
+    if page.next.is_some() && page.items.len() < limit {
+        return Err(tokenhouse_requests::Error::TooLong.into());
+    }
+    Ok(page.items)
 }
 
 /// The last accepted request before a token was revoked and the first refused one after it.
@@ -228,7 +238,7 @@ async fn around_the_revoke(
 ) -> Result<(Option<Request>, Option<Request>), Error> {
     let log = requests::log(app)?;
     let first = async |filter, order| {
-        Ok::<_, Error>(log.page(filter, order, None, 1).await?.items.into_iter().next())
+        Ok::<_, Error>(whole(log.page(filter, order, None, 1).await?, 1)?.into_iter().next())
     };
     let ends = [token.revoked_at, token.expires_at.filter(|end| *end <= app.clock.now())];
     let end = ends.into_iter().flatten().min();

@@ -209,7 +209,8 @@ async fn a_filter_finds_what_it_asks_for(s: Setting) {
         (AuditFilter { action: Some(Action::TokenGenerated), ..any.clone() }, vec![6, 1]),
         (AuditFilter { entity: Some("user".into()), ..any.clone() }, vec![5, 2]),
         (AuditFilter { entity: Some("token".into()), entity_id: Some(1), ..any.clone() }, vec![4, 1]),
-        (AuditFilter { via_tokens: vec![TokenId(3), TokenId(99)], ..any.clone() }, vec![5]),
+        (AuditFilter { via_tokens: vec![TokenId(3), TokenId(99)], ..any.clone() }, vec![6, 5, 4, 1]),
+        (AuditFilter { via_tokens: vec![TokenId(99)], ..any.clone() }, vec![]),
         (AuditFilter { hide_automated: true, ..any.clone() }, vec![6, 3, 1]),
         (
             AuditFilter {
