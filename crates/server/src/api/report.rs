@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::activity::Activity;
 use super::body::{Id, Query};
-use super::requests::LoggedRequest;
+use super::requests::{LoggedRequest, closed_window, open_window};
 use super::user_tokens::Token;
 use super::users::User;
 use crate::app::App;
@@ -23,9 +23,6 @@ use crate::error::{Error, Fields, Problem};
 use crate::knocks::Knocks;
 use crate::service::report::{self, About, Report, Step, Window};
 use crate::service::tokens::views::Relative;
-
-/// Days that a report looks back if nothing else is wanted.
-const DAYS: i64 = 7;
 
 /// What is known of a token or a user after a leak.
 #[derive(Debug, Serialize, ToSchema)]
@@ -272,17 +269,9 @@ impl ReportQuery {
     /// The window that is asked for.
     pub fn window(&self, app: &App) -> Result<Window, Error> {
         let mut fields = Fields::default();
-        let mut instant = |name: &str, text: &Option<String>| {
-            let parsed = text.as_deref().map(Timestamp::parse);
-            if parsed == Some(None) {
-                fields.wrong(name, "must be a time such as 2026-01-15T10:30:00Z");
-            }
-            parsed.flatten()
-        };
-        let (from, to) = (instant("from", &self.from), instant("to", &self.to));
+        let window = open_window(self.from.as_deref(), self.to.as_deref(), &mut fields);
         fields.finish()?;
-        let to = to.unwrap_or_else(|| Timestamp::from_micros(app.clock.now().micros() + 1));
-        Ok((from.unwrap_or_else(|| to.plus_days(-DAYS)), to))
+        Ok(closed_window(app, window))
     }
 
     fn answer(&self, report: Report) -> Result<Response, Error> {

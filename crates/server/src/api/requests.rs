@@ -45,20 +45,13 @@ pub struct RequestQuery {
 impl RequestQuery {
     fn filter(&self, visible: &Visible) -> Result<Filter, Error> {
         let mut fields = Fields::default();
-        let mut instant = |name: &str, text: &Option<String>| {
-            let parsed = text.as_deref().map(Timestamp::parse);
-            if parsed == Some(None) {
-                fields.wrong(name, "must be a time such as 2026-01-15T10:30:00Z");
-            }
-            parsed.flatten()
-        };
-        let (from, to) = (instant("from", &self.from), instant("to", &self.to));
+        let window = open_window(self.from.as_deref(), self.to.as_deref(), &mut fields);
         let narrowing = Narrowing {
             decision: self.decision.as_deref(),
             ip: self.ip.as_deref(),
             path: self.path.as_deref(),
         };
-        let filter = visible.narrowed((from, to), narrowing, &mut fields);
+        let filter = visible.narrowed(window, narrowing, &mut fields);
         fields.finish()?;
         Ok(filter)
     }
@@ -103,11 +96,35 @@ async fn list(
     Ok(axum::Json(Requests::of(page, visible)))
 }
 
-/// The window of a summary is closed: the last seven days, if nothing else is wanted.
-fn window(app: &App, filter: &mut Filter) -> (Timestamp, Timestamp) {
-    let to = *filter.to.get_or_insert_with(|| Timestamp::from_micros(app.clock.now().micros() + 1));
-    let from = *filter.from.get_or_insert_with(|| to.plus_days(-DAYS));
-    (from, to)
+/// From when on and before when, as far as it was said; notes what is wrong with it.
+pub(super) fn open_window(
+    from: Option<&str>,
+    to: Option<&str>,
+    fields: &mut Fields,
+) -> (Option<Timestamp>, Option<Timestamp>) {
+    let mut instant = |name: &str, text: Option<&str>| {
+        let parsed = text.map(Timestamp::parse);
+        if parsed == Some(None) {
+            fields.wrong(name, "must be a time such as 2026-01-15T10:30:00Z");
+        }
+        parsed.flatten()
+    };
+    (instant("from", from), instant("to", to))
+}
+
+/// The same where it has to begin and to end: the last seven days, if nothing else is wanted.
+pub(super) fn closed_window(
+    app: &App,
+    (from, to): (Option<Timestamp>, Option<Timestamp>),
+) -> (Timestamp, Timestamp) {
+    let to = to.unwrap_or_else(|| Timestamp::from_micros(app.clock.now().micros() + 1));
+    (from.unwrap_or_else(|| to.plus_days(-DAYS)), to)
+}
+
+/// What a summary looks at.
+fn closed(app: &App, filter: Filter) -> (Filter, (Timestamp, Timestamp)) {
+    let (from, to) = closed_window(app, (filter.from, filter.to));
+    (Filter { from: Some(from), to: Some(to), ..filter }, (from, to))
 }
 
 async fn summary(
@@ -121,15 +138,13 @@ async fn summary(
         Some("day") => Per::Day,
         Some(_) => return Err(Error::field("per", "must be hour or day")),
     };
-    let mut filter = query.filter(visible)?;
-    let (from, to) = window(app, &mut filter);
+    let (filter, (from, to)) = closed(app, query.filter(visible)?);
     let buckets = requests::counts(app, filter, per).await?;
     Ok(axum::Json(RequestSummary::of(from, to, buckets)))
 }
 
 async fn top(app: &App, visible: &Visible, query: &RequestQuery) -> Result<axum::Json<RequestTop>, Error> {
-    let mut filter = query.filter(visible)?;
-    window(app, &mut filter);
+    let (filter, _) = closed(app, query.filter(visible)?);
     Ok(axum::Json(requests::top(app, filter).await?.into()))
 }
 
@@ -228,7 +243,6 @@ pub async fn of_user_top(
 pub async fn of_services(
     State(app): State<Arc<App>>,
     ManagesServiceTokens(call): ManagesServiceTokens,
-
     query: Query<RequestQuery>,
     part: Query<CursorQuery>,
 ) -> Result<axum::Json<Requests>, Error> {
@@ -243,7 +257,6 @@ pub async fn of_services(
 pub async fn of_services_summary(
     State(app): State<Arc<App>>,
     ManagesServiceTokens(call): ManagesServiceTokens,
-
     query: Query<RequestQuery>,
     per: Query<PerQuery>,
 ) -> Result<axum::Json<RequestSummary>, Error> {
@@ -258,7 +271,6 @@ pub async fn of_services_summary(
 pub async fn of_services_top(
     State(app): State<Arc<App>>,
     ManagesServiceTokens(call): ManagesServiceTokens,
-
     query: Query<RequestQuery>,
 ) -> Result<axum::Json<RequestTop>, Error> {
     let visible = requests::of_services(&call)?;
