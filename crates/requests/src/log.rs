@@ -83,7 +83,6 @@ pub struct State {
 
 /// The log of requests.
 pub struct Log {
-    recorder: Arc<Recorder>,
     writer: Mutex<Option<JoinHandle<()>>>,
     when_full: WhenFull,
     keep_one_in: u64,
@@ -152,7 +151,7 @@ impl Log {
             seen: AtomicU64::new(0),
             without_room: AtomicU64::new(0),
             contents: Arc::new(Contents {
-                recorder: Arc::clone(&recorder),
+                recorder,
                 segments,
                 files,
                 clock,
@@ -160,7 +159,6 @@ impl Log {
                 retention_days: options.retention_days,
                 moving: tokio::sync::Mutex::default(),
             }),
-            recorder,
             aside,
             questions: Semaphore::new(QUESTIONS),
         })
@@ -168,12 +166,12 @@ impl Log {
 
     /// Whether the calling thread can record two rows at once.
     pub fn has_room(&self) -> bool {
-        self.recorder.has_room()
+        self.contents.recorder.has_room()
     }
 
     /// Returns when the thread that goes on can record two rows at once.
     pub async fn room(&self) {
-        self.recorder.room().await;
+        self.contents.recorder.room().await;
     }
 
     /// Records a row, which is in the segment 100 ms later. Wherever there may be no room for it,
@@ -182,7 +180,7 @@ impl Log {
         let is_kept = self.keep_one_in <= 1
             || row.refused.is_some()
             || self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.keep_one_in);
-        if is_kept && !self.recorder.record(row) {
+        if is_kept && !self.contents.recorder.record(row) {
             self.without_room.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -194,7 +192,7 @@ impl Log {
             trouble: state.trouble().map(str::to_owned),
             is_blocked: state.trouble().is_some() && self.when_full == WhenFull::Wait,
             lost: state.lost() + self.without_room.load(Ordering::Relaxed),
-            waits: self.recorder.waits(),
+            waits: self.contents.recorder.waits(),
             segments: state.all().count() as u64,
         }
     }
@@ -260,7 +258,7 @@ impl Log {
     }
 
     fn end_writer(&self) {
-        self.recorder.close();
+        self.contents.recorder.close();
         let writer = lock(&self.writer).take();
         if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the writer of the log of requests panicked");

@@ -21,6 +21,10 @@ const FLUSH_EVERY: Duration = Duration::from_millis(50);
 /// A segment of this many bytes is closed.
 const LONGEST_SEGMENT: u64 = 16 * 1024 * 1024;
 
+/// Why a folder can't be used.
+const TAKEN: &str = "another server of this name writes its log of requests here; \
+                     give one another `fleet.node` or `request_log.directory`";
+
 /// What becomes of rows that can't be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WhenFull {
@@ -54,9 +58,7 @@ impl Segments {
     pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
         private::make_folder(&folder)?;
         let lock = private::empty_file(&folder.join("lock"))?;
-        lock.try_lock().map_err(|_| {
-            io::Error::new(io::ErrorKind::ResourceBusy, "another server of this name writes its log of requests here; give one another `fleet.node` or `request_log.directory`")
-        })?;
+        lock.try_lock().map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, TAKEN))?;
         let closed = Segment::find(&folder)?;
         let newest = closed.last().map_or(0, |segment| segment.number);
         let state = Mutex::new(State { closed, newest, ..State::default() });

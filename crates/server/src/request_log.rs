@@ -9,7 +9,6 @@ use axum::http::Extensions;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::codec::SCANNER_PREFIX;
-use tokenhouse_core::index::Use;
 use tokenhouse_core::verdict::{Accepted, Checkpoint, Reason, Refused, Subject};
 use tokenhouse_requests::{LONGEST_TEXT, Row};
 
@@ -18,11 +17,15 @@ use crate::auth::guard::{self, RequestId};
 
 /// What came out of a check.
 #[derive(Clone, Copy, Debug)]
-struct Decision {
-    time: Timestamp,
-    at: Checkpoint,
-    subject: Option<Subject>,
-    refused: Option<Reason>,
+pub struct Decision {
+    /// When it was made.
+    pub time: Timestamp,
+    /// Where the token was checked.
+    pub at: Checkpoint,
+    /// Which token and whose, if it is one that exists.
+    pub subject: Option<Subject>,
+    /// Why it was refused; `None` if it was allowed.
+    pub refused: Option<Reason>,
 }
 
 /// A request whose row is written when its answer is known or, without its status, when nobody waits for that
@@ -118,23 +121,14 @@ impl Pending {
     }
 
     fn record(&self, decision: Decision, status: Option<StatusCode>) {
-        let Decision { time, at, subject, refused } = decision;
-        let agent = self.user_agent.as_ref().map(text).unwrap_or_default();
-        let row = Row {
-            time,
-            subject,
-            at,
+        let asked = Asked {
             method: self.method.as_str(),
             path: &of_route(self.uri.path(), self.route.as_ref()),
-            refused,
-            status: status.map(|status| status.as_u16()),
+            user_agent: self.user_agent.as_ref(),
             ip: self.ip,
-            user_agent: &agent,
-            request_id: self.id.as_str(),
+            id: &self.id,
         };
-        if let Some(log) = &self.app.requests {
-            log.record(&row);
-        }
+        asked.record(&self.app, decision, status);
     }
 
     fn decision(&self) -> std::sync::MutexGuard<'_, Option<Decision>> {
@@ -150,35 +144,35 @@ impl Drop for Pending {
     }
 }
 
-/// A check that is decided at once, without waiting: there has to be room.
-pub struct AtOnce<'a> {
-    /// When and from where.
-    pub used: Use,
-    /// Which place checked the token.
-    pub at: Checkpoint,
-    /// Method and path of what was asked for; empty if nobody knows.
-    pub asked: (&'a str, &'a str),
-    /// Headers of the request that asked.
-    pub headers: &'a HeaderMap,
-    /// Its number.
+/// What was asked for, and by whom.
+pub struct Asked<'a> {
+    /// Method; empty if nobody knows.
+    pub method: &'a str,
+    /// Path without the query string; empty if nobody knows.
+    pub path: &'a str,
+    /// What the client calls itself.
+    pub user_agent: Option<&'a HeaderValue>,
+    /// The client's address.
+    pub ip: IpAddr,
+    /// The number of the request.
     pub id: &'a RequestId,
 }
 
-impl AtOnce<'_> {
-    /// Writes what was decided.
-    pub fn decided(&self, app: &App, subject: Option<Subject>, refused: Option<Reason>, status: StatusCode) {
+impl Asked<'_> {
+    /// Writes what was decided on it, where there is room.
+    pub fn record(&self, app: &App, decision: Decision, status: Option<StatusCode>) {
         let Some(log) = &app.requests else { return };
-        let agent = self.headers.get(header::USER_AGENT).map(text).unwrap_or_default();
+        let Decision { time, at, subject, refused } = decision;
         log.record(&Row {
-            time: self.used.at,
+            time,
             subject,
-            at: self.at,
-            method: self.asked.0,
-            path: &without_tokens(self.asked.1),
+            at,
+            method: self.method,
+            path: &without_tokens(self.path),
             refused,
-            status: Some(status.as_u16()),
-            ip: self.used.ip,
-            user_agent: &agent,
+            status: status.map(|status| status.as_u16()),
+            ip: self.ip,
+            user_agent: &self.user_agent.map(text).unwrap_or_default(),
             request_id: self.id.as_str(),
         });
     }
@@ -221,7 +215,7 @@ fn of_route<'a>(path: &'a str, route: Option<&MatchedPath>) -> Cow<'a, str> {
         Some(route) if !route.as_str().split('/').zip(path.split('/')).all(is_kept) => {
             Cow::Owned(route.as_str().to_owned())
         }
-        _ => without_tokens(path),
+        _ => Cow::Borrowed(path),
     }
 }
 

@@ -12,6 +12,7 @@ use tokenhouse_core::id::{TokenId, UserId};
 use super::moment::Moment;
 use super::page::{Page, Rendered, Section, Visit};
 use super::requests::Table;
+use super::{people, tokens};
 use crate::api::body::{Id, Query};
 use crate::api::report::{IncidentReport, ReportQuery, markdown};
 use crate::app::App;
@@ -59,7 +60,7 @@ pub async fn of_token(
 ) -> Result<Response, Error> {
     let report = report::of_token(&app, &call, TokenId(id), query.0.window(&app)?).await?;
     let name = report.name().to_owned();
-    let path = format!("/settings/tokens/{id}");
+    let path = tokens::path(TokenId(id));
     Ok(Rendered(ReportPage::new(&visit, Section::Tokens, &path, name, report)).into_response())
 }
 
@@ -84,7 +85,7 @@ pub async fn of_user(
 ) -> Result<Response, Error> {
     let report = report::of_user(&app, &call, UserId(id), query.0.window(&app)?).await?;
     let name = report.name().to_owned();
-    let path = format!("/settings/people/users/{id}");
+    let path = people::user_path(UserId(id));
     Ok(Rendered(ReportPage::new(&visit, Section::People, &path, name, report)).into_response())
 }
 

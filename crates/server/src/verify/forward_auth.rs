@@ -16,7 +16,7 @@ use crate::error::challenge;
 use crate::listener::Connection;
 
 use crate::observe;
-use crate::request_log::AtOnce;
+use crate::request_log::{Asked, Decision};
 
 /// Where it is.
 pub const PATH: &str = "/forward-auth";
@@ -42,13 +42,17 @@ fn respond(app: &App, mut headers: HeaderMap, connection: Connection, id: &Reque
     let ip = address::client(connection.peer.ip(), &headers, &app.config.server.trusted_proxies);
     let used = app.used_from(ip);
     let original = original(&headers);
-    let asked = original.as_ref().map_or(("", ""), |original| (original.method, original.path));
-    let row = AtOnce { used, at: Checkpoint::ForwardAuth, asked, headers: &headers, id };
+    let (method, path) = original.as_ref().map_or(("", ""), |original| (original.method, original.path));
+    let asked = Asked { method, path, user_agent: headers.get(header::USER_AGENT), ip, id };
+    let decided = |subject, refused, status| {
+        let decision = Decision { time: used.at, at: Checkpoint::ForwardAuth, subject, refused };
+        asked.record(app, decision, Some(status));
+    };
     let checked = check(app, &headers, used, &original);
     match &checked {
-        Ok(accepted) => row.decided(app, Some(accepted.subject()), None, StatusCode::OK),
+        Ok(accepted) => decided(Some(accepted.subject()), None, StatusCode::OK),
         Err(Refusal { status, refused: Some(Refused { reason, subject }) }) => {
-            row.decided(app, *subject, Some(*reason), *status);
+            decided(*subject, Some(*reason), *status);
         }
         Err(_) => {}
     }
