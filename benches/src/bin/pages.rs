@@ -36,7 +36,7 @@ struct Arguments {
 const OWN_TOKENS: usize = 1_000;
 
 /// The first one does nothing.
-const PAGES: [&str; 18] = [
+const PAGES: [&str; 20] = [
     "/healthz",
     "/settings/tokens",
     "/settings/tokens?q=token-9",
@@ -55,6 +55,8 @@ const PAGES: [&str; 18] = [
     "/settings/people/users/1",
     "/settings/people/teams/2",
     "/settings/audit",
+    "/settings/reviews",
+    "/settings/reviews?rule=never_expires&page=100",
 ];
 
 #[tokio::main]

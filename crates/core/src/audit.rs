@@ -80,6 +80,16 @@ actions! {
     SetupOffered = "setup.offered",
     /// The first Admin was made with that link.
     SetupCompleted = "setup.completed",
+    /// What holds for all tokens was settled anew.
+    PolicyUpdated = "policy.updated",
+    /// Somebody looked through all findings and vouches for them.
+    ReviewSignedOff = "review.signed_off",
+    /// Who rotates a token, or whether it closes by itself, was settled anew.
+    TokenRotationPlanned = "token.rotation_planned",
+    /// A token that nobody uses was told to be revoked soon.
+    TokenIdleAnnounced = "token.idle_announced",
+    /// A token was reported as leaked. It is revoked by a record of its own.
+    TokenLeaked = "token.leaked",
 }
 
 impl Action {
@@ -114,7 +124,13 @@ impl Action {
             | Self::UserSignedOut
             | Self::UserSignedOutEverywhere
             | Self::SetupOffered
-            | Self::SetupCompleted => false,
+            | Self::SetupCompleted
+            // What is made later goes by the new policies, also what is made elsewhere: they are asked of the store.
+            | Self::PolicyUpdated
+            | Self::ReviewSignedOff
+            | Self::TokenRotationPlanned
+            | Self::TokenIdleAnnounced
+            | Self::TokenLeaked => false,
         }
     }
 }
@@ -188,7 +204,7 @@ pub struct Actor {
 /// What it was done to, as it was called then.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entity {
-    /// `token`, `user`, `team` or `setup`.
+    /// `token`, `user`, `team`, `setup`, `policy` or `review`.
     pub kind: String,
     /// Its number.
     pub id: i64,

@@ -90,6 +90,13 @@ impl Timestamp {
         (self.0.saturating_sub(earlier.0)).div_euclid(SECONDS_PER_DAY * MICROS_PER_SECOND)
     }
 
+    /// The quarter of the year as `YYYY-Qn`, in UTC.
+    pub fn quarter(self) -> String {
+        let day = self.day();
+        let month: u32 = day.get(5..7).and_then(|month| month.parse().ok()).unwrap_or(1);
+        format!("{}-Q{}", day.get(..4).unwrap_or_default(), (month - 1) / 3 + 1)
+    }
+
     /// The day as `YYYY-MM-DD`, in UTC.
     pub fn day(self) -> String {
         self.to_string().chars().take(10).collect()

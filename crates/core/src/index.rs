@@ -152,6 +152,11 @@ struct LastUse {
 
 impl LastUse {
     const NONE: Self = Self { at: Timestamp::from_micros(i64::MIN), ip: [0; 16] };
+
+    fn told(self) -> Option<Use> {
+        let Self { at, ip } = self;
+        (at != Self::NONE.at).then(|| Use { at, ip: IpAddr::from(ip).to_canonical() })
+    }
 }
 
 const NEVER: i64 = i64::MAX;
@@ -195,8 +200,7 @@ impl Entry {
     }
 
     fn used(&self) -> Option<Use> {
-        let LastUse { at, ip } = *self.last_use();
-        (at != LastUse::NONE.at).then(|| Use { at, ip: IpAddr::from(ip).to_canonical() })
+        self.last_use().told()
     }
 }
 
@@ -291,6 +295,19 @@ impl Index {
     /// The last use of a token since this index was made.
     pub fn last_use(&self, hash: &TokenHash) -> Option<Use> {
         self.tokens.pin().get(&hash.index_key())?.used()
+    }
+
+    /// Refuses a token from now on, unless `may_close` says by its last use since this index was made that it
+    /// must not be. Tells whether it is refused. No use is noted in between. The token is not here: refused it is.
+    pub fn close_if(&self, hash: &TokenHash, may_close: impl FnOnce(Option<Use>) -> bool) -> bool {
+        let tokens = self.tokens.pin();
+        let Some(entry) = tokens.get(&hash.index_key()) else { return may_close(None) };
+        let last_use = entry.last_use();
+        let closes = may_close(last_use.told());
+        if closes {
+            entry.flags.fetch_or(REVOKED, Ordering::AcqRel);
+        }
+        closes
     }
 
     /// How many tokens were used since their last use was written.

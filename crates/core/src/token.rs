@@ -120,9 +120,10 @@ pub enum Lifetime {
 }
 
 /// What an administrator allows new tokens.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LifetimePolicy {
     /// The longest lifetime in days.
+    #[serde(rename = "max_lifetime_days")]
     pub max_days: i64,
     /// Whether a token may have no expiry.
     pub allow_never: bool,
@@ -140,6 +141,13 @@ pub enum LifetimeRefused {
 }
 
 impl LifetimePolicy {
+    /// The stricter of both, in each respect.
+    #[must_use]
+    pub const fn within(self, ceiling: Self) -> Self {
+        let max_days = if self.max_days < ceiling.max_days { self.max_days } else { ceiling.max_days };
+        Self { max_days, allow_never: self.allow_never && ceiling.allow_never }
+    }
+
     /// The most days a new token may live.
     pub const fn most_days(self) -> i64 {
         if self.max_days < MAX_LIFETIME_DAYS { self.max_days } else { MAX_LIFETIME_DAYS }

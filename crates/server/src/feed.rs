@@ -1,4 +1,4 @@
-//! Fills the index, then follows the log of changes, or a change of this process as soon as it is committed. There is
+//! Fills the index, with what Admins have settled beside it, then follows the log of changes, or a change of this process as soon as it is committed. There is
 //! no other way into the index, so what is checked is what was committed, in the order in which it was committed.
 
 use std::collections::BTreeSet;
@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde_json::Value;
 use tokenhouse_core::audit::{Action, Head};
 use tokenhouse_core::clock::Uptime;
 use tokenhouse_core::id::{TeamId, TokenId, UserId};
 use tokenhouse_core::index::Index;
+use tokenhouse_core::policies::Policies;
 use tokenhouse_store::changes::{self, Change};
 use tokenhouse_store::tokens::Entry;
-use tokenhouse_store::{Committed, Error, Reader, Store, audit, teams, tokens, users};
+use tokenhouse_store::{Committed, Error, Reader, Store, audit, policies, teams, tokens, users};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -31,6 +33,8 @@ pub struct Feed {
     index: Arc<Index>,
     /// The newest change that the index shows. The lock makes followers take turns.
     applied: Mutex<Head>,
+    /// What Admins have settled, as of that change.
+    policies: ArcSwap<Policies>,
     /// Its number, to be read without waiting.
     shown: AtomicI64,
     narrowed: Narrowing,
@@ -77,11 +81,13 @@ impl Feed {
             let next = tokens::entries_after(&mut reader, newest.id, PAGE);
             (page, ()) = tokio::try_join!(next, fill(&mut filler, &index, &page))?;
         }
+        let policies = ArcSwap::from_pointee(policies::get(&mut reader).await?);
         drop((reader, filler));
         Ok(Self {
             store,
             index,
             applied: Mutex::new(head),
+            policies,
             shown: AtomicI64::new(head.seq),
             narrowed: {
                 // Whatever is there may be from a server that did not live to see it in effect everywhere.
@@ -96,6 +102,11 @@ impl Feed {
     /// The index that is kept.
     pub const fn index(&self) -> &Arc<Index> {
         &self.index
+    }
+
+    /// What Admins have settled, as of the newest change that the index shows.
+    pub fn policies(&self) -> Policies {
+        **self.policies.load()
     }
 
     /// Number of the newest change that the index shows.
@@ -184,6 +195,9 @@ impl Feed {
         let tokens: Vec<_> = touched.tokens.into_iter().collect();
         let entries = tokens::entries(&mut reader, &tokens).await?;
         fill(&mut reader, &self.index, &entries).await?;
+        if page.iter().any(|change| change.entity_kind == "policy") {
+            self.policies.store(Arc::new(policies::get(&mut reader).await?));
+        }
         // What a newer node calls by a name of its own may narrow as well.
         let narrows = |change: &&Change| change.action.parse().map_or(true, Action::may_narrow);
         if let Some(change) = page.iter().rfind(narrows) {
@@ -245,8 +259,8 @@ impl Touched {
                     self.users.extend(teams::member_ids(reader, TeamId(change.entity_id)).await?);
                 }
             }
-            // The first Admin has a record of their own.
-            "setup" => {}
+            // The first Admin has a record of their own; the others are asked of the store.
+            "setup" | "policy" | "review" => {}
             other => return Err(Error::Corrupt(format!("a change of an unknown kind: {other}"))),
         }
         Ok(())

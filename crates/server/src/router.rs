@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::documentation::Documentation;
-use crate::api::{activity, report, requests, status, teams, user_tokens, users};
+use crate::api::{activity, policies, report, requests, reviews, status, teams, user_tokens, users};
 use crate::app::App;
 use crate::error::Error;
 use crate::observe::Observed;
@@ -34,6 +34,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(user_tokens::current, user_tokens::revoke_current))
         .routes(routes!(user_tokens::one, user_tokens::change, user_tokens::delete))
         .routes(routes!(user_tokens::rotate))
+        .routes(routes!(user_tokens::plan_rotation))
         .routes(routes!(requests::of_token))
         .routes(routes!(requests::of_token_summary))
         .routes(routes!(requests::of_token_top))
@@ -57,7 +58,13 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(users::reactivate))
         .routes(routes!(activity::list))
         .routes(routes!(activity::insights))
-        .routes(routes!(activity::csv))
+        .routes(routes!(activity::as_csv))
+        .routes(routes!(policies::read, policies::change))
+        .routes(routes!(reviews::list))
+        .routes(routes!(reviews::as_csv))
+        .routes(routes!(reviews::as_json))
+        .routes(routes!(reviews::sign_offs, reviews::sign_off))
+        .routes(routes!(users::plan_rotation))
 }
 
 /// The description of the API (OpenAPI 3.1).

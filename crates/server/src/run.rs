@@ -15,6 +15,7 @@ use crate::front;
 use crate::listener::{self, Limits};
 use crate::router;
 use crate::service::audit;
+use crate::service::tokens::closing;
 use crate::tls::{Reloading, TlsError};
 use crate::usage;
 
@@ -35,6 +36,12 @@ const MOVE_EVERY: Duration = Duration::from_secs(5);
 
 /// How often quiet addresses are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// How often it is looked for tokens that close by themselves.
+const CLOSE_EVERY: Duration = Duration::from_secs(60);
+
+/// How often it is looked for tokens that nobody uses.
+const REVOKE_UNUSED_EVERY: Duration = Duration::from_hours(1);
 
 /// How often the audit trail is verified, besides at the start.
 const VERIFY_EVERY: Duration = Duration::from_hours(24);
@@ -110,6 +117,8 @@ impl Bound {
             app.limits.forget_the_quiet(app.clock.now());
         });
         every(&mut background, &shutdown, MOVE_EVERY, Arc::clone(&app), move_requests);
+        every(&mut background, &shutdown, CLOSE_EVERY, Arc::clone(&app), close_the_quiet);
+        every(&mut background, &shutdown, REVOKE_UNUSED_EVERY, Arc::clone(&app), revoke_the_unused);
         background.spawn(verify(Arc::clone(&app)));
         every(&mut background, &shutdown, VERIFY_EVERY, Arc::clone(&app), verify);
         if let Some(tls) = &tls {
@@ -192,6 +201,18 @@ async fn move_requests(app: Arc<App>) {
         && let Err(error) = log.maintain().await
     {
         tracing::warn!(%error, "requests could not be moved into files; trying again");
+    }
+}
+
+async fn close_the_quiet(app: Arc<App>) {
+    if let Err(error) = closing::close_the_quiet(&app).await {
+        tracing::warn!(%error, "quiet tokens could not be closed; trying again");
+    }
+}
+
+async fn revoke_the_unused(app: Arc<App>) {
+    if let Err(error) = closing::revoke_the_unused(&app).await {
+        tracing::warn!(%error, "unused tokens could not be revoked; trying again");
     }
 }
 

@@ -26,7 +26,7 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: [MigrationTexts; 8] = [
+const MIGRATIONS: [MigrationTexts; 9] = [
     migration!(1, "first"),
     migration!(2, "sessions"),
     migration!(3, "lists"),
@@ -35,6 +35,7 @@ const MIGRATIONS: [MigrationTexts; 8] = [
     migration!(6, "searches"),
     migration!(7, "fleet"),
     migration!(8, "knocks"),
+    migration!(9, "governance"),
 ];
 
 /// Which database it is.

@@ -19,6 +19,8 @@ pub mod nodes;
 pub mod passwords;
 #[cfg(test)]
 mod plans;
+pub mod policies;
+pub mod reviews;
 pub mod sessions;
 pub mod setup;
 mod sql;

@@ -23,6 +23,8 @@ macro_rules! select {
         concat!(
             "SELECT t.id, t.name, t.hash, t.scim_only, t.created_at, t.created_by, t.expires_at, \
              t.revoked_at, t.deleted_at, t.parent_id, t.rotates, t.last_used_at, t.last_used_ip, \
+             t.leaked_at, t.idle_announced_at, t.closes_after_hours, t.close_deadline, t.closing_since, \
+             t.rotation_responsible, t.rotation_days_before, \
              (SELECT max(s.id) FROM tokens s WHERE s.rotates = t.id AND s.deleted_at IS NULL) AS rotated_by, \
              o.id AS owner_id, o.user_id, o.user_name, o.email, o.name AS owner_name, o.role, o.user_type, \
              o.deleted_at AS owner_deleted_at, o.removed_at AS owner_removed_at \
@@ -92,8 +94,54 @@ pub struct Token {
     pub last_used_at: Option<Timestamp>,
     /// From which address it was last used.
     pub last_used_ip: Option<String>,
+    /// When it was reported as leaked, if it was.
+    pub leaked_at: Option<Timestamp>,
+    /// When it was told that it will be revoked because nobody uses it.
+    pub idle_announced_at: Option<Timestamp>,
+    /// Whether it closes by itself.
+    pub closing: Option<Closing>,
+    /// Who rotates it and when.
+    pub plan: Option<RotationPlan>,
     /// Whose it is.
     pub owner: Owner,
+}
+
+/// A token that is revoked by itself once nobody uses it any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Closing {
+    /// Unused for so many hours.
+    pub after_hours: i64,
+    /// From this instant on it is a finding if it is still used. It stays good.
+    pub deadline: Option<Timestamp>,
+    /// When this was settled: the hours count from here at the earliest.
+    pub since: Timestamp,
+}
+
+/// Who makes the successor of a token, and when.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RotationPlan {
+    /// A person, a team, or a program.
+    pub responsible: String,
+    /// So many days before it expires.
+    pub days_before: i64,
+}
+
+impl RotationPlan {
+    /// Out of the columns that tokens and users have.
+    pub(crate) fn of_row(row: &AnyRow) -> Result<Option<Self>, sqlx::Error> {
+        let responsible: Option<String> = row.try_get("rotation_responsible")?;
+        let days_before: Option<i64> = row.try_get("rotation_days_before")?;
+        Ok(responsible.zip(days_before).map(|(responsible, days_before)| Self { responsible, days_before }))
+    }
+}
+
+impl Closing {
+    fn of_row(row: &AnyRow) -> Result<Option<Self>, sqlx::Error> {
+        let after_hours: Option<i64> = row.try_get("closes_after_hours")?;
+        let deadline = sql::optional_time(row, "close_deadline")?;
+        let since = sql::optional_time(row, "closing_since")?;
+        Ok(after_hours.zip(since).map(|(after_hours, since)| Self { after_hours, deadline, since }))
+    }
 }
 
 /// The owner of a token, as of now.
@@ -148,6 +196,10 @@ impl Token {
             rotated_by: None,
             last_used_at: None,
             last_used_ip: None,
+            leaked_at: None,
+            idle_announced_at: None,
+            closing: None,
+            plan: None,
             owner,
         }
     }
@@ -211,6 +263,10 @@ impl FromRow<'_, AnyRow> for Token {
             rotated_by: token_id("rotated_by")?,
             last_used_at: sql::optional_time(row, "last_used_at")?,
             last_used_ip: row.try_get("last_used_ip")?,
+            leaked_at: sql::optional_time(row, "leaked_at")?,
+            idle_announced_at: sql::optional_time(row, "idle_announced_at")?,
+            closing: Closing::of_row(row)?,
+            plan: RotationPlan::of_row(row)?,
             owner: Owner::from_row(row)?,
         })
     }
@@ -367,6 +423,64 @@ pub async fn set_revoked(w: &mut Writer, id: TokenId, revoked_at: Option<Timesta
     let update = sqlx::query("UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND deleted_at IS NULL")
         .bind(id.0)
         .bind(revoked_at.map(Timestamp::micros));
+    w.execute_one(update).await
+}
+
+/// Settles who rotates a token, or that nobody does.
+pub async fn set_plan(w: &mut Writer, id: TokenId, plan: Option<&RotationPlan>) -> Result<(), Error> {
+    let update = "UPDATE tokens SET rotation_responsible = $2, rotation_days_before = $3 WHERE id = $1";
+    let query = sqlx::query(update).bind(id.0).bind(plan.map(|plan| plan.responsible.clone()));
+    w.execute_one(query.bind(plan.map(|plan| plan.days_before))).await
+}
+
+/// Settles that a token closes by itself, or doesn't.
+pub async fn set_closing(w: &mut Writer, id: TokenId, closing: Option<Closing>) -> Result<(), Error> {
+    let update =
+        "UPDATE tokens SET closes_after_hours = $2, close_deadline = $3, closing_since = $4 WHERE id = $1";
+    let query = sqlx::query(update)
+        .bind(id.0)
+        .bind(closing.map(|closing| closing.after_hours))
+        .bind(closing.and_then(|closing| closing.deadline).map(Timestamp::micros))
+        .bind(closing.map(|closing| closing.since.micros()));
+    w.execute_one(query).await
+}
+
+/// Notes when it was told that it will be revoked because nobody uses it.
+pub async fn set_idle_announced(w: &mut Writer, id: TokenId, at: Timestamp) -> Result<(), Error> {
+    let update = sqlx::query("UPDATE tokens SET idle_announced_at = $2 WHERE id = $1");
+    w.execute_one(update.bind(id.0).bind(at.micros())).await
+}
+
+/// The next tokens after this number that close by themselves and are not revoked yet.
+pub async fn closing_after(c: &mut Connection, after: TokenId, limit: i64) -> Result<Vec<Token>, Error> {
+    // The signs keep SQLite from going through all tokens by number: those that close are few.
+    let tokens =
+        select!("t.revoked_at IS NULL AND t.closes_after_hours > 0 AND +t.id > $1 ORDER BY +t.id LIMIT $2");
+    Ok(sqlx::query_as(tokens).bind(after.0).bind(limit).fetch_all(c).await?)
+}
+
+/// The next tokens after this place, in the order of their last use or making, that are not revoked and that
+/// nobody has used since `until`. A place is that instant and a number.
+pub async fn idle_after(
+    c: &mut Connection,
+    is_service: bool,
+    (idle_since, after): (Timestamp, TokenId),
+    until: Timestamp,
+    limit: i64,
+) -> Result<Vec<Token>, Error> {
+    let tokens = select!(
+        "t.revoked_at IS NULL AND t.is_service = $1 AND coalesce(t.last_used_at, t.created_at) <= $2 AND \
+         (coalesce(t.last_used_at, t.created_at) > $3 OR \
+         (coalesce(t.last_used_at, t.created_at) = $3 AND t.id > $4)) \
+         ORDER BY coalesce(t.last_used_at, t.created_at), t.id LIMIT $5"
+    );
+    let query = sqlx::query_as(tokens).bind(i64::from(is_service)).bind(until.micros());
+    Ok(query.bind(idle_since.micros()).bind(after.0).bind(limit).fetch_all(c).await?)
+}
+
+/// Notes that it was reported as leaked.
+pub async fn set_leaked(w: &mut Writer, id: TokenId, at: Timestamp) -> Result<(), Error> {
+    let update = sqlx::query("UPDATE tokens SET leaked_at = $2 WHERE id = $1").bind(id.0).bind(at.micros());
     w.execute_one(update).await
 }
 

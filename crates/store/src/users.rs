@@ -12,12 +12,13 @@ use tokenhouse_core::people::{Name, PUBLIC_TEAM, Role, UserType, fold};
 
 use crate::directory;
 use crate::sql::{self, BATCH, Statement};
+use crate::tokens::RotationPlan;
 use crate::{Connection, Error, Page, Writer};
 
 pub use states::{states, states_after};
 
 pub(crate) const COLUMNS: &str = "id, user_id, user_name, email, name, role, user_type, purpose, owner, created_at, \
-    created_by, deleted_at, last_login";
+    created_by, deleted_at, last_login, rotation_responsible, rotation_days_before";
 
 /// A user to be stored.
 #[derive(Clone, Debug)]
@@ -75,6 +76,8 @@ pub struct User {
     pub deleted_at: Option<Timestamp>,
     /// When the person last signed in.
     pub last_login: Option<Timestamp>,
+    /// Who rotates the tokens of a service user, and when.
+    pub plan: Option<RotationPlan>,
 }
 
 /// By what users are sorted. Ties are broken by id.
@@ -149,6 +152,7 @@ impl User {
             created_by: new.created_by,
             deleted_at: None,
             last_login: None,
+            plan: None,
         }
     }
 }
@@ -222,6 +226,7 @@ impl FromRow<'_, AnyRow> for User {
             created_by: row.try_get::<Option<i64>, _>("created_by")?.map(UserId),
             deleted_at: sql::optional_time(row, "deleted_at")?,
             last_login: sql::optional_time(row, "last_login")?,
+            plan: RotationPlan::of_row(row)?,
         })
     }
 }
@@ -301,6 +306,17 @@ pub async fn find(c: &mut Connection, id: UserId) -> Result<Option<User>, Error>
     let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE removed_at IS NULL"));
     statement.text(" AND id = ").value(id.0);
     Ok(read(c, statement).await?.pop())
+}
+
+/// Those of the ids that exist.
+pub async fn find_many(c: &mut Connection, ids: &[UserId]) -> Result<Vec<User>, Error> {
+    let mut found = Vec::with_capacity(ids.len());
+    for batch in ids.chunks(BATCH) {
+        let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM users WHERE removed_at IS NULL"));
+        statement.text(" AND id IN ").list(batch.iter().map(|id| id.0));
+        found.extend(read(c, statement).await?);
+    }
+    Ok(found)
 }
 
 /// The user with this user name, case ignored.
@@ -404,6 +420,13 @@ pub async fn update(w: &mut Writer, id: UserId, update: &UserUpdate<'_>) -> Resu
     );
     w.execute(role.bind(id.0).bind(update.role.as_str()).bind(fold(update.role.as_str()))).await?;
     Ok(())
+}
+
+/// Settles who rotates the tokens of a service user, or that nobody does.
+pub async fn set_plan(w: &mut Writer, id: UserId, plan: Option<&RotationPlan>) -> Result<(), Error> {
+    let update = "UPDATE users SET rotation_responsible = $2, rotation_days_before = $3 WHERE id = $1";
+    let query = sqlx::query(update).bind(id.0).bind(plan.map(|plan| plan.responsible.clone()));
+    w.execute_one(query.bind(plan.map(|plan| plan.days_before))).await
 }
 
 /// Deactivates at an instant, or with `None` reactivates.

@@ -12,11 +12,10 @@ use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::people::UserType;
 use tokenhouse_store::audit::{AuditFilter, Day, StoredRecord};
-use tokio::sync::mpsc;
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::Query;
-use super::{PageOf, PageQuery};
+use super::{PageOf, PageQuery, csv};
 use crate::app::App;
 use crate::auth::guard::Audits;
 use crate::error::{Error, Fields, Problem};
@@ -56,7 +55,7 @@ pub struct Activity {
 /// What a record is about, as it was called then.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Entity {
-    /// `token`, `user`, `team` or `setup`.
+    /// `token`, `user`, `team`, `setup`, `policy` or `review`.
     #[serde(rename = "type")]
     kind: String,
     /// Its number.
@@ -320,47 +319,33 @@ const BATCH: i64 = 1_000;
 /// The same records as CSV, newest first
 #[utoipa::path(get, path = "/api/activity.csv", tag = "Audit", security(("bearer" = [])), params(ActivityQuery),
     responses((status = 200, content_type = "text/csv", body = String), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub async fn csv(
+pub async fn as_csv(
     State(app): State<Arc<App>>,
     _caller: Audits,
     Query(query): Query<ActivityQuery>,
 ) -> Result<Response, Error> {
     let filter = query.filter(app.clock.now())?;
-    download(app, filter)
+    Ok(download(app, filter))
 }
 
 /// Records as a file, read while they are sent.
-pub(crate) fn download(app: Arc<App>, filter: AuditFilter) -> Result<Response, Error> {
-    let header_row = table(&[])?;
-    let (sender, mut receiver) = mpsc::channel(1);
-    // A task here, so that they aren't read where the answer is sent, between checks.
-    tokio::spawn(async move {
-        if let Err(error) = send(&app, &filter, header_row, &sender).await {
-            // Whoever asked may be gone.
-            let _ = sender.send(Err(error)).await;
-        }
-    });
+pub(crate) fn download(app: Arc<App>, filter: AuditFilter) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (header::CONTENT_TYPE, csv::MEDIA_TYPE),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"activity.csv\""),
     ];
-    let rows = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
-    Ok((headers, Body::from_stream(rows)).into_response())
+    let rows = csv::pieces(|pieces| async move { send(&app, &filter, &pieces).await });
+    (headers, Body::from_stream(rows)).into_response()
 }
 
 /// Sends a file in pieces, to its end or until nobody takes it any more.
-async fn send(
-    app: &App,
-    filter: &AuditFilter,
-    header_row: Vec<u8>,
-    pieces: &mpsc::Sender<Result<Vec<u8>, Error>>,
-) -> Result<(), Error> {
-    let (mut piece, mut before) = (header_row, i64::MAX);
+async fn send(app: &App, filter: &AuditFilter, pieces: &csv::Pieces) -> Result<(), Error> {
+    let (mut piece, mut before) = (csv::rows([COLUMNS.map(str::to_owned)])?, i64::MAX);
     while pieces.send(Ok(piece)).await.is_ok() {
         let found = audit::before(app, filter, before, BATCH).await?;
         let Some(oldest) = found.last() else { break };
         before = oldest.record.seq;
-        piece = table(&found)?;
+        piece = csv::rows(found.iter().map(cells))?;
     }
     Ok(())
 }
@@ -384,38 +369,24 @@ const COLUMNS: [&str; 16] = [
     "hash",
 ];
 
-/// Records as CSV (RFC 4180); of none, the heads of the columns.
-fn table(records: &[StoredRecord]) -> Result<Vec<u8>, Error> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    if records.is_empty() {
-        writer.write_record(COLUMNS).map_err(Error::internal)?;
-    }
-    for StoredRecord { record, hash } in records {
-        let actor = record.actor.as_ref();
-        let cells = [
-            record.seq.to_string(),
-            record.at.to_string(),
-            record.action.clone(),
-            record.entity.kind.clone(),
-            record.entity.id.to_string(),
-            record.entity.name.clone(),
-            actor.map(|actor| actor.id.to_string()).unwrap_or_default(),
-            actor.map(|actor| actor.user_id.clone()).unwrap_or_default(),
-            actor.map(|actor| actor.name.clone()).unwrap_or_default(),
-            actor.map(|actor| actor.user_type.to_string()).unwrap_or_default(),
-            record.via_kind.clone(),
-            record.via_token.map(|id| id.to_string()).unwrap_or_default(),
-            record.ip.clone().unwrap_or_default(),
-            record.request_id.clone().unwrap_or_default(),
-            record.changes.clone(),
-            hex(hash),
-        ];
-        writer.write_record(cells.map(harmless)).map_err(Error::internal)?;
-    }
-    writer.into_inner().map_err(|error| Error::internal(error.into_error()))
-}
-
-/// A cell that a spreadsheet doesn't take for a formula.
-fn harmless(cell: String) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
+fn cells(StoredRecord { record, hash }: &StoredRecord) -> [String; 16] {
+    let actor = record.actor.as_ref();
+    [
+        record.seq.to_string(),
+        record.at.to_string(),
+        record.action.clone(),
+        record.entity.kind.clone(),
+        record.entity.id.to_string(),
+        record.entity.name.clone(),
+        actor.map(|actor| actor.id.to_string()).unwrap_or_default(),
+        actor.map(|actor| actor.user_id.clone()).unwrap_or_default(),
+        actor.map(|actor| actor.name.clone()).unwrap_or_default(),
+        actor.map(|actor| actor.user_type.to_string()).unwrap_or_default(),
+        record.via_kind.clone(),
+        record.via_token.map(|id| id.to_string()).unwrap_or_default(),
+        record.ip.clone().unwrap_or_default(),
+        record.request_id.clone().unwrap_or_default(),
+        record.changes.clone(),
+        hex(hash),
+    ]
 }

@@ -9,6 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path};
 use http::request::Parts;
 use http::{Request, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::app::App;
@@ -109,6 +110,35 @@ impl FromRequestParts<Arc<App>> for Id {
             .await
             .map_err(|_| Error::NotFound("ids are whole numbers".into()))?;
         Ok(Self(id))
+    }
+}
+
+/// A field that may be null, which is not the same as absent.
+pub fn present<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// The header `Idempotency-Key`, if it was sent: names a change, so that a retry makes no second one.
+#[derive(Debug)]
+pub struct IdempotencyKey(pub Option<String>);
+
+impl FromRequestParts<Arc<App>> for IdempotencyKey {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Error> {
+        let mut sent = parts.headers.get_all("idempotency-key").iter();
+        let Some(key) = sent.next() else { return Ok(Self(None)) };
+        let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+        match (key, sent.next()) {
+            (Some(key), None) => Ok(Self(Some(key.to_owned()))),
+            _ => Err(Error::BadRequest(
+                "Idempotency-Key must be sent once and have 1 to 255 printable characters".into(),
+            )),
+        }
     }
 }
 

@@ -3,9 +3,13 @@
 
 pub mod activity;
 pub mod body;
+pub(crate) mod csv;
 pub mod documentation;
+pub mod policies;
 pub mod report;
 pub mod requests;
+pub mod reviews;
+pub mod rotation;
 pub mod status;
 pub mod teams;
 pub mod user_tokens;

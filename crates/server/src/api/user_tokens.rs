@@ -13,14 +13,16 @@ use tokenhouse_core::token::{Status, TokenKind};
 use tokenhouse_store::tokens as stored;
 use utoipa::{IntoParams, ToSchema};
 
-use super::body::{Id, Json, Query};
+use super::body::{Id, IdempotencyKey, Json, Query};
 use super::created;
+use super::rotation::{ChangeRotation, CloseWhenQuiet, Plan, Rotation};
 use crate::app::App;
 use crate::auth::guard::{Anyone, ManagesServiceTokens};
 use crate::error::{Error, Problem};
 use crate::fleet::fence::Receipt;
+use crate::service::tokens::closing::{self, WantedClosing};
 use crate::service::tokens::rotation::{self, Succession, WantedLifetime};
-use crate::service::tokens::{self, Generated, Wanted};
+use crate::service::tokens::{self, Generated, Wanted, plans};
 
 /// A token, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,6 +67,14 @@ pub struct Token {
     /// Token that succeeds it.
     #[schema(value_type = Option<i64>, required)]
     rotated_by: Option<TokenId>,
+    /// What is settled about its rotation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    rotation: Option<Rotation>,
+    /// When it was reported as leaked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    leaked_at: Option<Timestamp>,
     /// Its owner.
     user: TokenOwner,
     /// In the answer to a revoke: what shows that it is in effect on every server.
@@ -137,6 +147,7 @@ impl Token {
     pub fn at(now: Timestamp, token: stored::Token) -> Self {
         let status = tokens::status(&token, now);
         let kind = tokens::kind(&token);
+        let rotation = Rotation::of(&token);
         let owner = token.owner;
         Self {
             id: token.id,
@@ -153,6 +164,8 @@ impl Token {
             parent_id: token.parent_id,
             rotates: token.rotates,
             rotated_by: token.rotated_by,
+            rotation,
+            leaked_at: token.leaked_at,
             user: TokenOwner {
                 id: owner.id,
                 user_id: owner.user_id,
@@ -211,6 +224,8 @@ pub struct RotateToken {
     /// Absent: the old lifetime, within policy.
     #[schema(minimum = 1, maximum = 365)]
     expires_in_days: Option<i64>,
+    /// Revokes the old one by itself.
+    close_when_quiet: Option<CloseWhenQuiet>,
 }
 
 /// Which service tokens are wanted.
@@ -334,7 +349,11 @@ pub async fn delete(
 }
 
 /// Make a successor; both work until the old one is revoked
-#[utoipa::path(post, path = "/api/user-tokens/{id}/rotate", tag = "Tokens", security(("bearer" = [])), params(("id" = i64, Path)),
+///
+/// A retry with the same `Idempotency-Key` makes no second one: 409, which names the first. Its secret was shown
+/// with the first answer only.
+#[utoipa::path(post, path = "/api/user-tokens/{id}/rotate", tag = "Tokens", security(("bearer" = [])),
+    params(("id" = i64, Path), ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters, different for each rotation")),
     request_body = RotateToken,
     responses((status = 201, body = NewToken, headers(("Location" = String))),
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
@@ -342,13 +361,40 @@ pub async fn rotate(
     State(app): State<Arc<App>>,
     Anyone(call): Anyone,
     Id(id): Id,
+    IdempotencyKey(key): IdempotencyKey,
     wanted: Option<Json<RotateToken>>,
 ) -> Result<Response, Error> {
-    let RotateToken { name, expires_in_days } = wanted.map(|Json(wanted)| wanted).unwrap_or_default();
+    let wanted = wanted.map(|Json(wanted)| wanted).unwrap_or_default();
+    let RotateToken { name, expires_in_days, close_when_quiet } = wanted;
     let lifetime = expires_in_days.map_or(WantedLifetime::AsBefore, |days| WantedLifetime::Days(Some(days)));
-    let wanted = Succession { name: name.as_deref(), lifetime };
-    let generated = rotation::rotate(&app, &call, TokenId(id), wanted).await?;
+    let wanted =
+        Succession { name: name.as_deref(), lifetime, closing: close_when_quiet.map(WantedClosing::from) };
+    let generated = match key {
+        Some(key) => rotation::rotate_once(&app, &call, TokenId(id), wanted, &key).await?,
+        None => rotation::rotate(&app, &call, TokenId(id), wanted).await?,
+    };
     shown_once(&app, generated)
+}
+
+/// Settle who rotates a token and when, and whether it is revoked by itself once it is quiet
+#[utoipa::path(put, path = "/api/user-tokens/{id}/rotation", tag = "Tokens", security(("bearer" = [])), params(("id" = i64, Path)),
+    request_body = ChangeRotation,
+    responses((status = 200, body = Token), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn plan_rotation(
+    State(app): State<Arc<App>>,
+    Anyone(call): Anyone,
+    Id(id): Id,
+    Json(wanted): Json<ChangeRotation>,
+) -> Result<axum::Json<Token>, Error> {
+    let id = TokenId(id);
+    if let Some(closing) = wanted.close_when_quiet {
+        closing::close_when_quiet(&app, &call, id, closing.map(WantedClosing::from)).await?;
+    }
+    let token = match &wanted.plan {
+        Some(plan) => plans::of_token(&app, &call, id, plan.as_ref().map(Plan::wanted)).await?,
+        None => tokens::one(&app, &call, id).await?,
+    };
+    Ok(axum::Json(Token::at(app.clock.now(), token)))
 }
 
 /// The presented token

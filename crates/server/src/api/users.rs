@@ -13,12 +13,13 @@ use tokenhouse_store::users::{self as stored, UserFilter, UserSort};
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::{Id, Json, Query};
+use super::rotation::{ChangePlan, Plan};
 use super::{PageOf, PageQuery, created};
 use crate::app::App;
 use crate::auth::guard::{Anyone, ManagesPeople, SeesPeople};
 use crate::error::{Error, Problem};
 use crate::fleet::fence::Receipt;
-use crate::service::tokens::{self, Revoked};
+use crate::service::tokens::{self, Revoked, plans};
 use crate::service::users::{self, Created, Update, Wanted};
 
 /// An account of a person or of automation.
@@ -63,6 +64,10 @@ pub struct User {
     /// Who answers for a service user.
     #[schema(required)]
     owner: Option<String>,
+    /// Who rotates the tokens of a service user, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    rotation_plan: Option<Plan>,
 }
 
 impl User {
@@ -94,6 +99,7 @@ impl From<stored::User> for User {
             created_by: user.created_by,
             purpose: user.purpose,
             owner: user.owner,
+            rotation_plan: user.plan.as_ref().map(Plan::from),
         }
     }
 }
@@ -344,4 +350,18 @@ pub async fn revoke_tokens(
     let Revoked { count, seq } = tokens::revoke_all_of(&app, &call, UserId(id)).await?;
     let receipt = if app.fleet.is_some() { Some(app.receipt(seq).await) } else { None };
     Ok(axum::Json(RevokedTokens { revoked: count, receipt }))
+}
+
+/// Settle who rotates the tokens of a service user, and when
+#[utoipa::path(put, path = "/api/users/{id}/rotation", tag = "Users", security(("bearer" = [])), params(("id" = i64, Path)),
+    request_body = ChangePlan,
+    responses((status = 200, body = User), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn plan_rotation(
+    State(app): State<Arc<App>>,
+    ManagesPeople(call): ManagesPeople,
+    Id(id): Id,
+    Json(wanted): Json<ChangePlan>,
+) -> Result<axum::Json<User>, Error> {
+    let user = plans::of_user(&app, &call, UserId(id), wanted.plan.as_ref().map(Plan::wanted)).await?;
+    Ok(axum::Json(user.into()))
 }

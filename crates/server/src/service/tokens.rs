@@ -1,7 +1,9 @@
 //! The life of a token: generate, revoke, restore, delete; and in rooms of their own: rotate, forms, and what
 //! is shown.
 
+pub mod closing;
 pub mod forms;
+pub mod plans;
 pub mod rotation;
 pub mod views;
 
@@ -13,11 +15,11 @@ use tokenhouse_core::codec::OwnerClaims;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::people::{Name, UserType};
 use tokenhouse_core::policy::{Access, Permission};
-use tokenhouse_core::token::{Lifetime, LifetimePolicy, Plaintext, Status, TokenKind};
+use tokenhouse_core::token::{Lifetime, Plaintext, Status, TokenKind};
 use tokenhouse_store::tokens::{self, NewToken, Owner, Token};
 use tokenhouse_store::{Connection, Writer, users};
 
-use super::{Changes, require};
+use super::{Changes, policies, require};
 use crate::app::App;
 use crate::auth::guard::{Call, Credential, Origin};
 use crate::error::{Error, Fields};
@@ -62,7 +64,9 @@ pub(super) async fn generate_in(
 ) -> Result<Generated, Error> {
     let mut fields = Fields::default();
     let name = fields.check("name", Name::parse(wanted.name));
-    let lifetime = fields.check("expires_in_days", policy(app).check(wanted.expires_in_days));
+    let kind = if wanted.user_id.is_some() { TokenKind::Service } else { TokenKind::Personal };
+    let lifetimes = policies::in_force(app).lifetimes(kind);
+    let lifetime = fields.check("expires_in_days", lifetimes.check(wanted.expires_in_days));
     let owner = owner_of_new(app, &mut writer, call, wanted.user_id, &mut fields).await?;
     fields.finish()?;
     let (Some(name), Some(lifetime), Some(owner)) = (name, lifetime, owner) else {
@@ -96,7 +100,8 @@ pub(super) async fn generate_first(
     may_provision(call, wanted.scim_endpoints_only)?;
     let mut fields = Fields::default();
     let name = fields.check("token", Name::parse(wanted.name));
-    let lifetime = fields.check("expires_in_days", policy(app).check(wanted.expires_in_days));
+    let lifetimes = policies::in_force(app).lifetimes(TokenKind::of_owner(owner.user_type));
+    let lifetime = fields.check("expires_in_days", lifetimes.check(wanted.expires_in_days));
     fields.finish()?;
     let (Some(name), Some(lifetime)) = (name, lifetime) else {
         return Err(Error::internal("a field was wrong, but not noted"));
@@ -104,11 +109,6 @@ pub(super) async fn generate_first(
     let scim_only = wanted.scim_endpoints_only;
     let plan = Plan { owner: owner.into(), name, lifetime, scim_only, rotates: None, form };
     insert(app, call, writer, plan).await
-}
-
-/// How long new tokens may live.
-pub fn policy(app: &App) -> LifetimePolicy {
-    app.config.policy.into()
 }
 
 /// Whether the caller may make such a token.
@@ -237,7 +237,7 @@ pub async fn one(app: &App, call: &Call, id: TokenId) -> Result<Token, Error> {
 }
 
 /// The newest use, whether it has been written yet or not.
-fn with_latest_use(app: &App, token: &mut Token) {
+pub(super) fn with_latest_use(app: &App, token: &mut Token) {
     let noted = app.feed.index().last_use(&token.hash);
     if let Some(used) = noted.filter(|used| token.last_used_at.is_none_or(|written| written <= used.at)) {
         token.last_used_at = Some(used.at);
@@ -326,8 +326,14 @@ pub(super) async fn revoke_in(writer: &mut Writer, call: &Call, doomed: &[Token]
 pub async fn restore(app: &App, call: &Call, id: TokenId) -> Result<Token, Error> {
     let mut writer = app.begin(call).await?;
     let token = find(&mut writer, call, id).await?;
-    if token.revoked_at.is_some() {
+    if let Some(revoked_at) = token.revoked_at {
+        let policies = policies::in_force(app);
+        policies
+            .check_restore(revoked_at, token.leaked_at.is_some(), writer.now())
+            .map_err(|refused| Error::Conflict(refused.to_string()))?;
         tokens::set_revoked(&mut writer, id, None).await?;
+        // It would be closed again at once.
+        tokens::set_closing(&mut writer, id, None).await?;
         let changes = Changes::default().note("active", false, true);
         writer.record(call.draft(Action::TokenRestored, id.0, &token.name, changes.0)).await?;
         app.commit(writer).await?;

@@ -12,7 +12,7 @@ use tokenhouse_store::{Connection, Page, Writer, invitations, teams};
 pub use self::deactivation::{deactivate, reactivate};
 pub(super) use self::deactivation::{keep_an_admin, remove, set_active};
 use super::tokens::{self, FirstToken, Generated};
-use super::{Changes, require};
+use super::{Changes, policies, require};
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::error::{Error, Fields};
@@ -124,6 +124,9 @@ pub(super) async fn insert(
         UserType::Human => human_identity(app, &mut fields, wanted.email)?,
     };
     let responsibility = responsibility(&mut fields, wanted.user_type, wanted.purpose, wanted.owner);
+    if wanted.user_type == UserType::Service {
+        is_answered_for(app, &mut fields, responsibility.as_ref());
+    }
     let teams = known_teams(writer, &mut fields, wanted.teams).await?;
     fields.finish()?;
     let (Some(name), Some(identity), Some((purpose, owner))) = (name, identity, responsibility) else {
@@ -213,6 +216,23 @@ fn responsibility(
     let purpose = checked("purpose", purpose, PURPOSE_LIMIT);
     let owner = checked("owner", owner, OWNER_LIMIT);
     Some((purpose?, owner?))
+}
+
+/// Checks that a service user has a purpose and an owner, where policy asks for both.
+fn is_answered_for(
+    app: &App,
+    fields: &mut Fields,
+    responsibility: Option<&(Option<String>, Option<String>)>,
+) {
+    let Some((purpose, owner)) = responsibility else { return };
+    if !policies::in_force(app).require_purpose_and_owner {
+        return;
+    }
+    for (field, text) in [("purpose", purpose), ("owner", owner)] {
+        if text.as_deref().is_none_or(str::is_empty) {
+            fields.wrong(field, "is required by policy: say what it is for and who answers for it");
+        }
+    }
 }
 
 /// The ids of the named teams, without `Public`, which everybody is in anyway.
@@ -316,6 +336,17 @@ pub async fn update(app: &App, call: &Call, id: UserId, update: Update<'_>) -> R
         Some(names) => Some(known_teams(&mut writer, &mut fields, names).await?),
         None => None,
     };
+    if before.user_type == UserType::Service && responsibility.is_some() {
+        let after = |change: Option<&str>, before: &Option<String>| {
+            change.map_or_else(|| before.clone(), |change| Some(change.trim().to_owned()))
+        };
+        let after = (after(update.purpose, &before.purpose), after(update.owner, &before.owner));
+        let before = (before.purpose.clone(), before.owner.clone());
+        // What was so before policy asked for more may stay until somebody touches it.
+        if after != before {
+            is_answered_for(app, &mut fields, Some(&after));
+        }
+    }
     fields.finish()?;
     let (purpose, owner) = responsibility.unwrap_or_default();
     let name = match name {

@@ -8,7 +8,6 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, Uri, header};
 use serde::Deserialize;
-use tokenhouse_core::token::LifetimePolicy;
 
 use super::form::Messages;
 use super::page::{Page, Rendered, Visit};
@@ -21,6 +20,7 @@ use crate::auth::guard::Call;
 use crate::auth::session::SignedIn;
 use crate::error::Error;
 use crate::service::hand_over::{self, Request};
+use crate::service::policies;
 use crate::service::tokens::forms::Sent;
 
 /// Where a command line sends the browser.
@@ -81,10 +81,11 @@ async fn consent(
 ) -> Result<Response, Error> {
     let page = visit.bare("A command line asks for a token");
     let form = hand_over::number(app, call, &asked.address())?;
-    let policy = LifetimePolicy::from(app.config.policy);
+    let policies = policies::in_force(app);
+    let policy = policies.personal;
     let lifetimes = match chosen {
         Some(chosen) => Lifetimes::sent(&page, policy, chosen),
-        None => Lifetimes::usual(&page, policy),
+        None => Lifetimes::usual(&page, policy, policies.default_expires_in_days),
     };
     let target = FormTarget::origin_of(request.callback.uri());
     let name = hand_over::token_name(app, call, &request.host).await?.to_string();

@@ -18,6 +18,7 @@ pub mod policies;
 pub mod protection;
 pub mod report;
 pub mod requests;
+pub mod reviews;
 pub mod sign_in;
 pub mod text;
 pub mod theme;
@@ -91,6 +92,8 @@ pub fn pages() -> Vec<Route> {
         show("/settings/tokens/{id}/report.md", get(report::of_token_as_document)),
         show("/settings/tokens/{id}/rotate", get(tokens::rotate::form)),
         change("/settings/tokens/{id}/rotate", post(tokens::rotate::rotate)),
+        change("/settings/tokens/{id}/plan", post(tokens::plan::plan)),
+        change("/settings/tokens/{id}/closing", post(tokens::plan::closing)),
         show("/settings/tokens/{id}/revoke", get(tokens::change::revoke_form)),
         change("/settings/tokens/{id}/revoke", post(tokens::change::revoke)),
         change("/settings/tokens/{id}/restore", post(tokens::change::restore)),
@@ -142,7 +145,12 @@ pub fn pages() -> Vec<Route> {
         show("/settings/audit", get(audit::audit)),
         change("/settings/audit/verify", post(audit::verify)),
         show("/settings/audit.csv", get(audit::download)),
+        show("/settings/reviews", get(reviews::reviews)),
+        show("/settings/reviews.csv", get(reviews::as_csv)),
+        show("/settings/reviews.json", get(reviews::as_json)),
+        change("/settings/reviews/sign-off", post(reviews::sign_off)),
         show("/settings/policies", get(policies::policies)),
+        change("/settings/policies", post(policies::save)),
     ]
 }
 

@@ -78,6 +78,8 @@ pub enum Section {
     Tokens,
     /// Users, service users, teams.
     People,
+    /// What somebody should mend.
+    Reviews,
     /// The audit trail.
     Audit,
     /// Policies, directory sync.
@@ -86,13 +88,14 @@ pub enum Section {
 
 impl Section {
     /// Every section that has pages, in the order of the rail.
-    pub const ALL: [Self; 4] = [Self::Tokens, Self::People, Self::Audit, Self::Settings];
+    pub const ALL: [Self; 5] = [Self::Tokens, Self::People, Self::Reviews, Self::Audit, Self::Settings];
 
     /// Its name.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Tokens => "Tokens",
             Self::People => "People",
+            Self::Reviews => "Reviews",
             Self::Audit => "Audit",
             Self::Settings => "Settings",
         }
@@ -103,6 +106,7 @@ impl Section {
         match self {
             Self::Tokens => "/settings/tokens",
             Self::People => "/settings/people/users",
+            Self::Reviews => "/settings/reviews",
             Self::Audit => "/settings/audit",
             Self::Settings => "/settings/policies",
         }
@@ -113,6 +117,7 @@ impl Section {
         match self {
             Self::Tokens => "key",
             Self::People => "users",
+            Self::Reviews => "shield",
             Self::Audit => "log",
             Self::Settings => "settings",
         }
@@ -123,7 +128,7 @@ impl Section {
         match self {
             Self::Tokens => Role::Member,
             Self::People => Permission::SeePeople.least_role(),
-            Self::Audit | Self::Settings => Permission::Audit.least_role(),
+            Self::Reviews | Self::Audit | Self::Settings => Permission::Audit.least_role(),
         }
     }
 }

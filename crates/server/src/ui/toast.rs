@@ -48,6 +48,12 @@ happenings! {
     TokenDeleted "token-deleted" "User token successfully deleted",
     /// The audit trail was verified; the page says what came of it.
     TrailVerified "trail-verified" "The whole audit trail has been verified",
+    /// Somebody vouched for what reviews found.
+    ReviewSignedOff "review-signed-off" "The review has been signed off",
+    /// What holds for all tokens was changed.
+    PoliciesChanged "policies-changed" "The policies have been saved",
+    /// Who rotates a token, or whether it closes by itself, was settled.
+    RotationPlanned "rotation-planned" "The rotation has been planned",
     /// The viewer has another password.
     PasswordChanged "password-changed" "Your password has been changed, and your other sessions have ended",
     /// One of the viewer's sessions is over.

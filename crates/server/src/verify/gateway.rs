@@ -25,7 +25,7 @@ use crate::request_log::Pending;
 
 /// What is ours, as segments of a decoded path. Whatever lies under one of these never goes upstream,
 /// however it is spelled, and whether there is such a route or not.
-const RESERVED: [&[&str]; 24] = [
+const RESERVED: [&[&str]; 25] = [
     &["api", "activity"],
     &["api", "activity.csv"],
     &["api", "alerts"],
@@ -37,6 +37,7 @@ const RESERVED: [&[&str]; 24] = [
     &["api", "requests"],
     &["api", "reviews"],
     &["api", "reviews.csv"],
+    &["api", "reviews.json"],
     &["api", "scim"],
     &["api", "sessions"],
     &["api", "status"],

@@ -172,6 +172,9 @@ async fn the_policies_that_hold_are_told() {
         .await;
     let ada = server.person("Ada", Role::Admin).await;
     let page = server.browser(&ada).await.get("/settings/policies").await;
-    assert!(page.expect(200).text().contains("60 days") && page.text().contains("Not allowed"), "{page}");
+    assert!(
+        page.expect(200).text().contains("60 days") && page.text().contains("no token without an end"),
+        "{page}"
+    );
     assert!(page.text().contains("href=\"/settings/tokens/generate?kind=service\""), "{page}");
 }

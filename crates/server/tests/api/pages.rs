@@ -25,6 +25,14 @@ const DONE: [u16; 6] = [401, 401, 401, 303, 303, 303];
 const NO_SUCH: [u16; 6] = [401, 401, 401, 404, 404, 404];
 const NEW: Fields = &[("form", "f-1"), ("name", "new"), ("expires_in_days", "30")];
 
+const POLICIES: Fields = &[
+    ("personal_days", "365"),
+    ("service_days", "365"),
+    ("default_expires_in_days", "90"),
+    ("revoke_unused_after_days", ""),
+    ("restore_within_days", ""),
+];
+
 const CHOSEN: Fields = &[("password", PASSWORD)];
 
 /// For Managers and Admins.
@@ -82,7 +90,14 @@ const TABLE: &[Row] = &[
     ("GET", "/settings/audit", &[], [401, 401, 401, 403, 403, 200]),
     ("GET", "/settings/audit.csv", &[], [401, 401, 401, 403, 403, 200]),
     ("POST", "/settings/audit/verify", &[], [401, 401, 401, 403, 403, 303]),
+    ("POST", "/settings/tokens/{id}/plan", &[("responsible", ""), ("days_before", "")], NO_SUCH),
+    ("POST", "/settings/tokens/{id}/closing", &[], NO_SUCH),
+    ("GET", "/settings/reviews", &[], admins(200)),
+    ("GET", "/settings/reviews.csv", &[], admins(200)),
+    ("GET", "/settings/reviews.json", &[], admins(200)),
+    ("POST", "/settings/reviews/sign-off", &[("comment", "seen")], admins(303)),
     ("GET", "/settings/policies", &[], [401, 401, 401, 403, 403, 200]),
+    ("POST", "/settings/policies", POLICIES, admins(303)),
     ("GET", "/settings/account", &[], [401, 401, 401, 200, 200, 200]),
     ("POST", "/settings/account/sign-out-everywhere", &[], [401, 401, 401, 303, 303, 303]),
     (

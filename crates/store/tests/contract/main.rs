@@ -5,6 +5,7 @@ mod audit;
 mod directory;
 mod directory_people;
 mod feed;
+mod governance;
 mod knocks;
 mod lineage;
 mod nodes;

@@ -59,6 +59,10 @@ async fn a_token_is_read_as_it_was_stored(s: Setting) {
         rotated_by: None,
         last_used_at: None,
         last_used_ip: None,
+        leaked_at: None,
+        idle_announced_at: None,
+        closing: None,
+        plan: None,
         owner: stored.owner.clone(),
     };
     assert_eq!(stored, expected);

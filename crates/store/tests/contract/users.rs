@@ -65,6 +65,7 @@ async fn a_user_is_read_as_they_were_stored(s: Setting) {
         created_by: Some(ada),
         deleted_at: None,
         last_login: None,
+        plan: None,
     };
     assert_eq!(find(&s, id).await, Some(expected));
     let ada = find(&s, ada).await.unwrap();

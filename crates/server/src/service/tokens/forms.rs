@@ -3,17 +3,17 @@
 use tokenhouse_core::id::TokenId;
 use tokenhouse_core::people::{Name, SERVICE_SUFFIX, UserType, fold};
 use tokenhouse_core::policy::Permission;
-use tokenhouse_core::token::Lifetime;
+use tokenhouse_core::token::{Lifetime, LifetimePolicy};
 use tokenhouse_store::tokens::{self, Token};
 use tokenhouse_store::users::{self, User, UserFilter};
 use tokenhouse_store::{Connection, Writer};
 
 use super::rotation::{Succession, refuses_rotation, rotate_in, successors_name};
-use super::{FirstToken, Generated, Wanted, find, generate_in, may_generate, policy};
+use super::{FirstToken, Generated, Wanted, find, generate_in, kind, may_generate};
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::error::Error;
-use crate::service::users as accounts;
+use crate::service::{policies, users as accounts};
 
 /// The most characters of the number of a form; ours have fewer.
 const FORM_LIMIT: usize = 64;
@@ -105,6 +105,8 @@ pub struct Proposal {
     pub name: Name,
     /// The lifetime that is proposed.
     pub lifetime: Lifetime,
+    /// What policy allows.
+    pub lifetimes: LifetimePolicy,
 }
 
 /// What the form of a rotation begins with.
@@ -118,8 +120,10 @@ pub async fn propose(app: &App, call: &Call, id: TokenId) -> Result<Proposal, Er
         return Err(refusal);
     }
     let name = successors_name(&mut reader, &token, now).await?;
-    let lifetime = policy(app).inherit(token.created_at, token.expires_at);
-    Ok(Proposal { token, name, lifetime })
+    let policies = policies::in_force(app);
+    let lifetimes = policies.lifetimes(kind(&token));
+    let lifetime = lifetimes.inherit(token.created_at, token.expires_at);
+    Ok(Proposal { token, name, lifetime, lifetimes })
 }
 
 /// The service users a token can be made for, as far as a text narrows them.

@@ -1,5 +1,7 @@
 //! A token gets a successor.
 
+use sha2::{Digest as _, Sha256};
+use tokenhouse_core::audit::hex;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::TokenId;
 use tokenhouse_core::people::Name;
@@ -8,10 +10,13 @@ use tokenhouse_core::token::Status;
 use tokenhouse_store::tokens::{self, Token};
 use tokenhouse_store::{Connection, Writer};
 
-use super::{Generated, Plan, find, mint, policy, status};
+use super::closing::{self, WantedClosing};
+use super::forms::{self, Begun};
+use super::{Generated, Plan, find, kind, mint, status};
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::error::{Error, Fields};
+use crate::service::policies;
 
 /// What a successor is to be.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +25,8 @@ pub struct Succession<'a> {
     pub name: Option<&'a str>,
     /// Its lifetime.
     pub lifetime: WantedLifetime,
+    /// Whether the old one closes by itself.
+    pub closing: Option<WantedClosing>,
 }
 
 /// How long a successor is to live.
@@ -38,6 +45,35 @@ pub async fn rotate(app: &App, call: &Call, id: TokenId, wanted: Succession<'_>)
     rotate_in(app, call, writer, id, wanted, None).await
 }
 
+/// The same, unless the caller did it with this key before.
+///
+/// # Errors
+/// [`Error::Conflict`] if a token was made with this key; its secret was shown then.
+pub async fn rotate_once(
+    app: &App,
+    call: &Call,
+    id: TokenId,
+    wanted: Succession<'_>,
+    key: &str,
+) -> Result<Generated, Error> {
+    // Keys are foreign texts of any kind; forms have numbers of ours.
+    let form = format!("key-{}", hex(&Sha256::digest(key)[..16]));
+    let token = match forms::begin(app, call, &form).await? {
+        Begun::Now(writer) => return rotate_in(app, call, writer, id, wanted, Some(&form)).await,
+        Begun::Before(token) => token,
+    };
+    if token.rotates != Some(id) {
+        return Err(Error::Conflict(
+            "this Idempotency-Key was used for another token; choose a new one".into(),
+        ));
+    }
+    Err(Error::Conflict(format!(
+        "this was done already: token {} is the successor. Its secret was shown with the first answer; if that was \
+         lost, revoke it and rotate again with a new Idempotency-Key",
+        token.id
+    )))
+}
+
 /// The same in a transaction that has begun, with the number of the form that asks for it.
 pub(super) async fn rotate_in(
     app: &App,
@@ -49,21 +85,28 @@ pub(super) async fn rotate_in(
 ) -> Result<Generated, Error> {
     let mut fields = Fields::default();
     let name = wanted.name.map(|name| fields.check("name", Name::parse(name)));
+    let token = find(&mut writer, call, id).await?;
+    let lifetimes = policies::in_force(app).lifetimes(kind(&token));
     let lifetime = match wanted.lifetime {
         WantedLifetime::AsBefore => None,
-        WantedLifetime::Days(days) => fields.check("expires_in_days", policy(app).check(days)),
+        WantedLifetime::Days(days) => fields.check("expires_in_days", lifetimes.check(days)),
     };
+    if let Some(closing) = wanted.closing {
+        closing.check(&mut fields);
+    }
     fields.finish()?;
-    let token = find(&mut writer, call, id).await?;
     let now = writer.now();
     if let Some(refusal) = refuses_rotation(&mut writer, call, &token, now).await? {
         return Err(refusal);
     }
-    let lifetime = lifetime.unwrap_or_else(|| policy(app).inherit(token.created_at, token.expires_at));
+    let lifetime = lifetime.unwrap_or_else(|| lifetimes.inherit(token.created_at, token.expires_at));
     let name = match name.flatten() {
         Some(name) => name,
         None => successors_name(&mut writer, &token, now).await?,
     };
+    if let Some(closing) = wanted.closing {
+        closing::settle(&mut writer, call, &token, Some(closing.from(now))).await?;
+    }
     let Token { owner, scim_only, .. } = token;
     let plan = Plan { owner, name, lifetime, scim_only, rotates: Some(id), form };
     mint(app, call, writer, plan).await

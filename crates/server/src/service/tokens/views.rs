@@ -8,16 +8,18 @@ use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::policy::{Access, Permission};
 use tokenhouse_core::token::Status;
 use tokenhouse_store::token_lists::{self, Counts, TokenFilter, Whose};
-use tokenhouse_store::tokens::{self, Token};
+use tokenhouse_store::tokens::{self, RotationPlan, Token};
 use tokenhouse_store::users::{self, User};
 use tokenhouse_store::{Connection, Page, lineage};
 
+use super::closing::revoked_if_unused_at;
 use super::rotation::refuses_rotation;
 use super::{find, kind, status, with_latest_use};
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::error::Error;
 use crate::knocks::Knocks;
+use crate::service::policies;
 
 /// How many ancestors of a token are shown.
 const ANCESTORS: i64 = 5;
@@ -162,6 +164,10 @@ pub struct Details {
     pub made_alive: i64,
     /// Attempts with it, if it doesn't work any more.
     pub attempts: Option<Knocks>,
+    /// When policy revokes it if nobody uses it, where that was announced.
+    pub idle_end: Option<Timestamp>,
+    /// Who rotates the tokens of its owner, where the token itself doesn't say.
+    pub owners_plan: Option<RotationPlan>,
 }
 
 /// A token that was made with another one, or another one with it.
@@ -192,11 +198,16 @@ pub async fn details(app: &App, call: &Call, id: TokenId) -> Result<Details, Err
     let can_rotate = refuses_rotation(&mut reader, call, &token, now).await?.is_none();
     let (ancestors, descendants) = family(&mut reader, call, id).await?;
     let (made, made_alive) = lineage::count_descendants(&mut reader, id, now).await?;
+    let policies = policies::in_force(app);
     drop(reader);
     let attempts = attempts(app, std::slice::from_ref(&token)).await?.remove(&id);
     with_latest_use(app, &mut token);
+    let idle_days = policies.revoke_unused_after_days.filter(|_| status(&token, now) == Status::Active);
+    let owner = owner.ok_or_else(|| Error::internal("a token's owner vanished"))?;
     Ok(Details {
-        owner: owner.ok_or_else(|| Error::internal("a token's owner vanished"))?,
+        idle_end: idle_days.and_then(|days| revoked_if_unused_at(&token, days)),
+        owners_plan: owner.plan.clone(),
+        owner,
         token,
         creator,
         old,

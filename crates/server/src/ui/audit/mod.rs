@@ -146,7 +146,7 @@ pub async fn verify(State(app): State<Arc<App>>, _caller: Audits) -> Result<Resp
 /// `GET /settings/audit.csv`: the records that the page shows, all of them.
 pub async fn download(State(app): State<Arc<App>>, _caller: Audits, uri: Uri) -> Result<Response, Error> {
     let filter = Wanted::of(&uri)?.query.filter(app.clock.now())?;
-    activity::download(app, filter)
+    Ok(activity::download(app, filter))
 }
 
 impl Filters {

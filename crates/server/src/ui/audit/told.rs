@@ -62,6 +62,11 @@ fn sentence(record: &Record) -> (String, bool) {
         Action::TeamDeleted => ("deleted the team", true),
         Action::SetupOffered => ("offered a link to set up the first Admin", false),
         Action::SetupCompleted => ("completed the setup", false),
+        Action::PolicyUpdated => ("changed the policies", false),
+        Action::ReviewSignedOff => ("signed off the review of", true),
+        Action::TokenRotationPlanned => ("planned the rotation of the token", true),
+        Action::TokenIdleAnnounced => ("announced to revoke the token", true),
+        Action::TokenLeaked => ("reported as leaked the token", true),
     };
     (verb.to_owned(), is_named)
 }

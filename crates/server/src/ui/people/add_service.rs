@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::auth::guard::Call;
 use crate::auth::session::ManagesPeople;
 use crate::error::Error;
+use crate::service::policies;
 use crate::service::tokens;
 use crate::service::tokens::forms::{self, Sent};
 use crate::service::users::{Wanted, create, rehearse};
@@ -150,7 +151,7 @@ pub async fn add(
             Err(error) => error,
         },
         Then::Next => match rehearse(&app, &call, form.wanted()).await {
-            Ok(_) => return Ok(second_step(&app, &visit, behind, form, Messages::default())),
+            Ok(_) => return second_step(&app, &visit, behind, form, Messages::default()).await,
             Err(error) => error,
         },
     };
@@ -161,7 +162,7 @@ pub async fn add(
     }
     let is_about_the_token = |field| messages.of(field).is_some();
     if is_about_the_token("token") || is_about_the_token("expires_in_days") {
-        Ok(second_step(&app, &visit, behind, form, messages))
+        second_step(&app, &visit, behind, form, messages).await
     } else {
         first_step(&app, behind, form, messages).await
     }
@@ -207,20 +208,20 @@ async fn first_step(
     Ok((status, behind.with(dialog)).into_response())
 }
 
-fn second_step(
+async fn second_step(
     app: &App,
     visit: &Visit,
     behind: Users,
     form: ServiceUserForm,
     messages: Messages,
-) -> Response {
-    let status = messages.status();
-    let (page, policy) = (visit.page(Section::People, "Add service user"), tokens::policy(app));
+) -> Result<Response, Error> {
+    let (status, policies) = (messages.status(), policies::in_force(app));
+    let (page, policy) = (visit.page(Section::People, "Add service user"), policies.service);
     let lifetimes = match form.expires_in_days.as_str() {
-        "" => Lifetimes::usual(&page, policy),
+        "" => Lifetimes::usual(&page, policy, policies.default_expires_in_days),
         sent => Lifetimes::sent(&page, policy, sent),
     };
     let id = form.id().unwrap_or_default();
     let dialog = Dialog::Token(TokenStep { id, form, messages, lifetimes });
-    (status, behind.with(dialog)).into_response()
+    Ok((status, behind.with(dialog)).into_response())
 }

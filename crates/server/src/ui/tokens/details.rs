@@ -9,7 +9,7 @@ use tokenhouse_core::id::TokenId;
 use tokenhouse_core::people::Role;
 use tokenhouse_core::policy::Permission;
 use tokenhouse_core::token::Status;
-use tokenhouse_store::tokens::Token;
+use tokenhouse_store::tokens::{Closing, RotationPlan, Token};
 
 use super::rotate::RotateDialog;
 use super::tree::{Entry, Node, tree};
@@ -23,6 +23,7 @@ use crate::auth::guard::Call;
 use crate::auth::session::SignedIn;
 use crate::error::Error;
 use crate::service::requests;
+use crate::service::tokens::closing::closes_at;
 use crate::service::tokens::kind;
 use crate::service::tokens::views::{self, Details, Progress};
 use crate::ui::moment::Moment;
@@ -92,6 +93,13 @@ pub(super) struct View {
     revoked: Option<Moment>,
     used: Option<(Moment, String)>,
     tried: Option<Tried>,
+    leaked: Option<Moment>,
+    /// When policy revokes it if nobody uses it.
+    idle_end: Option<Moment>,
+    /// Who rotates it and how many days before it expires, as the form shows it.
+    plan: (String, String),
+    /// Who rotates all tokens of its owner, where it doesn't say itself.
+    owners_plan: Option<String>,
     /// The query that leads back to this page.
     back: String,
     can_rotate: bool,
@@ -112,6 +120,12 @@ struct Rotation {
     new: Side,
     progress: Progress,
     quiet_since: Option<Moment>,
+    /// When the old one is revoked by itself, if it isn't used until then, and after how many quiet hours.
+    closes: Option<(Moment, String)>,
+    /// Where that is settled.
+    settle: String,
+    /// Whether it can still be settled.
+    is_open: bool,
 }
 
 /// One of the two.
@@ -204,6 +218,12 @@ impl View {
             revoked: token.revoked_at.map(|at| page.moment(at)),
             used: last_use(page, token),
             tried: Tried::of(page, token, details.attempts.as_ref()),
+            leaked: token.leaked_at.map(|at| page.moment(at)),
+            idle_end: details.idle_end.map(|at| page.moment(at)),
+            plan: token.plan.as_ref().map_or_else(Default::default, |plan| {
+                (plan.responsible.clone(), plan.days_before.to_string())
+            }),
+            owners_plan: details.owners_plan.as_ref().filter(|_| token.plan.is_none()).map(planned),
             back: query(&path),
             can_rotate: details.can_rotate,
             possible: Possible::of(status),
@@ -226,6 +246,15 @@ impl View {
     fn alive(&self) -> String {
         plural(self.made_alive, "token", "tokens")
     }
+}
+
+/// `platform team, 14 days before it expires`
+fn planned(plan: &RotationPlan) -> String {
+    format!(
+        "{}, {} before it expires",
+        plan.responsible,
+        plural(plan.days_before.unsigned_abs(), "day", "days")
+    )
 }
 
 /// How many tokens were made with it that are not read, if any.
@@ -268,7 +297,17 @@ fn rotations(page: &Page, details: &Details) -> Vec<Rotation> {
             Progress::OldIsQuiet { since } => Some(page.moment(since)),
             _ => None,
         };
-        Some(Rotation { old: side(old), new: side(new), progress, quiet_since })
+        let is_open = status(page, old) == Status::Active && status(page, new) == Status::Active;
+        let hours = |closing: Closing| plural(closing.after_hours.unsigned_abs(), "hour", "hours");
+        Some(Rotation {
+            old: side(old),
+            new: side(new),
+            progress,
+            quiet_since,
+            closes: closes_at(old).zip(old.closing).map(|(at, closing)| (page.moment(at), hours(closing))),
+            settle: format!("{}/closing", path(old.id)),
+            is_open,
+        })
     };
     pairs.into_iter().filter_map(pair).collect()
 }

@@ -6,8 +6,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokenhouse_core::id::UserId;
+use tokenhouse_core::policies::Policies;
 use tokenhouse_core::policy::Permission;
-use tokenhouse_core::token::TokenKind;
+use tokenhouse_core::token::{LifetimePolicy, TokenKind};
 use tokenhouse_store::users::User;
 
 use super::lifetimes::{self, Lifetimes};
@@ -18,8 +19,9 @@ use crate::app::App;
 use crate::auth::guard::Call;
 use crate::auth::session::SignedIn;
 use crate::error::Error;
+use crate::service::policies;
+use crate::service::tokens::Wanted;
 use crate::service::tokens::forms::{self, Candidates, Sent};
-use crate::service::tokens::{Wanted, policy};
 use crate::ui::form::Messages;
 use crate::ui::page::{Section, Visit};
 use crate::ui::text::grouped;
@@ -115,6 +117,7 @@ pub async fn form(
 ) -> Result<Response, Error> {
     let candidates = candidates(&app, &call, beginning.kind, &beginning.user_id).await?;
     let page = visit.page(Section::Tokens, "Tokens");
+    let policies = policies::in_force(&app);
     let dialog = GenerateDialog {
         form: forms::number(&app)?,
         messages: Messages::default(),
@@ -123,12 +126,17 @@ pub async fn form(
         is_admin: call.caller.has(Permission::ManageServiceTokens),
         user_id: beginning.user_id,
         candidates,
-        lifetimes: Lifetimes::usual(&page, policy(&app)),
+        lifetimes: Lifetimes::usual(&page, offered(&call, &policies), policies.usual_days(beginning.kind)),
         is_scim: false,
         close: list_of(beginning.kind),
     };
     let page = TokensPage::behind(&app, &call, &visit, beginning.kind).await?;
     Ok(page.with(Dialog::Generate(Box::new(dialog))))
+}
+
+/// The lifetimes to choose from. Whoever can choose the kind sees what either may: the choice is checked later.
+fn offered(call: &Call, policies: &Policies) -> LifetimePolicy {
+    if call.caller.has(Permission::ManageServiceTokens) { policies.widest() } else { policies.personal }
 }
 
 /// The service users that fit; whoever makes no service token needs none, but may change their mind.
@@ -169,7 +177,8 @@ pub async fn generate(
         }
         Err(error) => {
             let status = error.status();
-            let dialog = again(&app, &call, &visit, form, candidates, error)?;
+            let offered = offered(&call, &policies::in_force(&app));
+            let dialog = again(offered, &call, &visit, form, candidates, error)?;
             Ok((status, behind.with(Dialog::Generate(Box::new(dialog)))).into_response())
         }
     }
@@ -177,7 +186,7 @@ pub async fn generate(
 
 /// The dialog with what was sent, and what is wrong with it.
 fn again(
-    app: &App,
+    offered: LifetimePolicy,
     call: &Call,
     visit: &Visit,
     form: GenerateForm,
@@ -204,7 +213,7 @@ fn again(
         is_admin: call.caller.has(Permission::ManageServiceTokens),
         user_id: candidates.named.as_ref().map_or(form.user_id, |user| user.user_id.clone()),
         candidates,
-        lifetimes: Lifetimes::sent(&page, policy(app), &form.expires_in_days),
+        lifetimes: Lifetimes::sent(&page, offered, &form.expires_in_days),
         is_scim: form.scim_endpoints_only.is_some(),
         close: list_of(form.kind),
     })

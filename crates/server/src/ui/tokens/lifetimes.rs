@@ -8,9 +8,6 @@ use crate::ui::page::Page;
 /// The lifetimes that are offered, in days.
 const OFFERED: [i64; 4] = [30, 60, 90, 365];
 
-/// What is chosen at first, where policy allows it.
-const USUAL: i64 = 90;
-
 /// How the lifetime without an end is called in the form.
 const NEVER: &str = "never";
 
@@ -39,8 +36,12 @@ impl Lifetimes {
     }
 
     /// What policy allows, with the usual one chosen.
-    pub(in crate::ui) fn usual(page: &Page, policy: LifetimePolicy) -> Self {
-        Self::new(page, policy, &USUAL.min(policy.most_days()).to_string(), None)
+    pub(in crate::ui) fn usual(page: &Page, policy: LifetimePolicy, usual: i64) -> Self {
+        let usual = usual.min(policy.most_days());
+        Self {
+            choices: Self::choices(page, policy, &usual.to_string(), [usual, policy.most_days()], None),
+            limit: limit(policy),
+        }
     }
 
     /// What policy allows, and the lifetime of a predecessor; `chosen` is what was sent, if anything.
@@ -58,13 +59,23 @@ impl Lifetimes {
     }
 
     fn new(page: &Page, policy: LifetimePolicy, chosen: &str, before: Option<i64>) -> Self {
+        let extra = before.unwrap_or(policy.most_days());
+        Self { choices: Self::choices(page, policy, chosen, [extra; 2], before), limit: limit(policy) }
+    }
+
+    /// Those that are offered, and extra ones.
+    fn choices(
+        page: &Page,
+        policy: LifetimePolicy,
+        chosen: &str,
+        extra: [i64; 2],
+        before: Option<i64>,
+    ) -> Vec<Choice> {
         let most = policy.most_days();
-        let extra = before.unwrap_or(most);
         let mut days: Vec<i64> = OFFERED.into_iter().filter(|days| *days <= most).collect();
-        if !days.contains(&extra) {
-            days.push(extra);
-            days.sort_unstable();
-        }
+        days.extend(extra);
+        days.sort_unstable();
+        days.dedup();
         let choice = |days: i64| {
             let value = days.to_string();
             Choice {
@@ -86,7 +97,7 @@ impl Lifetimes {
                 outcome: "on-never",
             });
         }
-        Self { choices, limit: limit(policy) }
+        choices
     }
 }
 

@@ -5,6 +5,7 @@ pub mod details;
 pub mod generate;
 pub(super) mod lifetimes;
 pub mod list;
+pub mod plan;
 pub mod rotate;
 mod tree;
 pub(super) mod tried;

@@ -14,12 +14,23 @@ use crate::api::body::{Form, Id, Query};
 use crate::app::App;
 use crate::auth::session::SignedIn;
 use crate::error::Error;
+use crate::service::tokens::closing::WantedClosing;
 use crate::service::tokens::forms::{self, Proposal, Sent};
-use crate::service::tokens::policy;
 use crate::service::tokens::rotation::{Succession, WantedLifetime};
 use crate::ui::form::Messages;
 use crate::ui::page::{Section, Visit};
 use crate::ui::token_shown::TokenShown;
+
+/// After how many quiet hours the old one may be revoked by itself.
+const CLOSINGS: [(&str, &str); 4] = [
+    ("", "I revoke it myself"),
+    ("24", "After 24 quiet hours"),
+    ("168", "After 7 quiet days"),
+    ("720", "After 30 quiet days"),
+];
+
+/// After so many days reviews name an old one that was to close and is still used.
+const DEADLINE_DAYS: i64 = 60;
 
 /// The form of the dialog.
 #[derive(Debug, Deserialize)]
@@ -29,6 +40,9 @@ pub struct RotateForm {
     name: String,
     #[serde(default)]
     expires_in_days: String,
+    /// Revokes the old one once it was quiet for so many hours; empty is never.
+    #[serde(default)]
+    close_after_hours: String,
 }
 
 /// The dialog as it is shown.
@@ -37,6 +51,8 @@ pub(super) struct RotateDialog {
     pub(super) messages: Messages,
     pub(super) name: String,
     pub(super) lifetimes: Lifetimes,
+    /// Hours, label, and whether it is chosen.
+    pub(super) closings: Vec<(&'static str, &'static str, bool)>,
     pub(super) action: String,
     pub(super) close: String,
 }
@@ -52,7 +68,7 @@ pub async fn form(
     let id = TokenId(id);
     let proposal = forms::propose(&app, &call, id).await?;
     let name = proposal.name.as_str().to_owned();
-    let dialog = RotateDialog::new(&app, &visit, &proposal, &way, None);
+    let dialog = RotateDialog::new(&visit, &proposal, &way, None, "");
     let dialog = RotateDialog { form: forms::number(&app)?, name, ..dialog };
     let page = TokenPage::load(&app, &call, &visit, id).await?;
     Ok(page.with(Dialog::Rotate(Box::new(dialog))))
@@ -60,14 +76,15 @@ pub async fn form(
 
 impl RotateDialog {
     /// The dialog without a number and a name. `chosen` is the lifetime that was sent, if any was.
-    fn new(app: &App, visit: &Visit, proposal: &Proposal, way: &Way, chosen: Option<&str>) -> Self {
+    fn new(visit: &Visit, proposal: &Proposal, way: &Way, chosen: Option<&str>, closing: &str) -> Self {
         let page = visit.page(Section::Tokens, "");
         let here = path(proposal.token.id);
         Self {
             form: String::new(),
             messages: Messages::default(),
             name: String::new(),
-            lifetimes: Lifetimes::as_before(&page, policy(app), proposal.lifetime, chosen),
+            lifetimes: Lifetimes::as_before(&page, proposal.lifetimes, proposal.lifetime, chosen),
+            closings: CLOSINGS.map(|(hours, label)| (hours, label, hours == closing)).to_vec(),
             action: format!("{here}/rotate{}", way.query()),
             close: way.back_or(&here),
         }
@@ -85,7 +102,10 @@ pub async fn rotate(
 ) -> Result<Response, Error> {
     let id = TokenId(id);
     let days = lifetimes::parse(&form.expires_in_days);
-    let wanted = Succession { name: Some(&form.name), lifetime: WantedLifetime::Days(days) };
+    let hours = form.close_after_hours.as_str();
+    let closing = (!hours.is_empty())
+        .then(|| WantedClosing { hours: hours.parse().unwrap_or(0), deadline_days: Some(DEADLINE_DAYS) });
+    let wanted = Succession { name: Some(&form.name), lifetime: WantedLifetime::Days(days), closing };
     let old = path(id);
     // All that can fail comes before the token is made: its secret is shown with this answer or never.
     let behind = TokenPage::load(&app, &call, &visit, id).await?;
@@ -113,7 +133,7 @@ pub async fn rotate(
     if form.expires_in_days.is_empty() {
         messages.reword("expires_in_days", "choose one of these");
     }
-    let dialog = RotateDialog::new(&app, &visit, &proposal, &way, Some(&form.expires_in_days));
+    let dialog = RotateDialog::new(&visit, &proposal, &way, Some(&form.expires_in_days), hours);
     let dialog = RotateDialog { form: form.form, name: form.name, messages, ..dialog };
     Ok((status, behind.with(Dialog::Rotate(Box::new(dialog)))).into_response())
 }
