@@ -69,8 +69,7 @@ const fn order(rule: Rule) -> &'static str {
         Rule::Expiring => "t.expires_at",
         Rule::StillTried => "-k.at",
         Rule::RotationUnfinished => "t.close_deadline",
-        Rule::Orphaned | Rule::NeverExpires => "0",
-        Rule::NobodyAnswers | Rule::AdminRole => "0",
+        Rule::Orphaned | Rule::NeverExpires | Rule::NobodyAnswers | Rule::AdminRole => "0",
     }
 }
 

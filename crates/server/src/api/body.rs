@@ -14,6 +14,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::app::App;
 use crate::error::Error;
+use crate::service::Change;
 
 /// Which bodies are taken.
 #[derive(Clone, Copy, Debug)]
@@ -113,13 +114,11 @@ impl FromRequestParts<Arc<App>> for Id {
     }
 }
 
-/// A field that may be null, which is not the same as absent.
-pub fn present<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: serde::Deserializer<'de>,
-{
-    Option::deserialize(deserializer).map(Some)
+/// With `#[serde(default)]`: a field that may be null, which is not the same as absent.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(Self::To)
+    }
 }
 
 /// The header `Idempotency-Key`, if it was sent: names a change, so that a retry makes no second one.

@@ -8,10 +8,11 @@ use tokenhouse_core::policies as core;
 use tokenhouse_core::token::LifetimePolicy;
 use utoipa::ToSchema;
 
-use super::body::{Json, present};
+use super::body::Json;
 use crate::app::App;
 use crate::auth::guard::Audits;
 use crate::error::{Error, Problem};
+use crate::service::Change;
 use crate::service::policies::{self, Update};
 
 /// What holds for all tokens, within what the configuration allows.
@@ -77,14 +78,14 @@ pub struct ChangePolicies {
     #[schema(minimum = 1, maximum = 365)]
     default_expires_in_days: Option<i64>,
     /// 14 to 3,650, or null for never.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[schema(value_type = Option<i64>)]
-    revoke_unused_after_days: Option<Option<i64>>,
+    revoke_unused_after_days: Change<i64>,
     require_purpose_and_owner: Option<bool>,
     /// 0 to 3,650, or null for always.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[schema(value_type = Option<i64>)]
-    restore_within_days: Option<Option<i64>>,
+    restore_within_days: Change<i64>,
     restore_leaked: Option<bool>,
 }
 

@@ -5,7 +5,7 @@ use tokenhouse_core::clock::Timestamp;
 use tokenhouse_store::tokens::{RotationPlan, Token};
 use utoipa::ToSchema;
 
-use super::body::present;
+use crate::service::Change;
 use crate::service::tokens::closing::{WantedClosing, closes_at};
 use crate::service::tokens::plans::WantedPlan;
 
@@ -63,13 +63,13 @@ pub struct CloseWhenQuiet {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeRotation {
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[schema(value_type = Option<Plan>)]
-    pub(super) plan: Option<Option<Plan>>,
+    pub(super) plan: Change<Plan>,
     /// Only of a token with an active successor.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[schema(value_type = Option<CloseWhenQuiet>)]
-    pub(super) close_when_quiet: Option<Option<CloseWhenQuiet>>,
+    pub(super) close_when_quiet: Change<CloseWhenQuiet>,
 }
 
 /// What is to be settled for all tokens of a service user; null takes it back.

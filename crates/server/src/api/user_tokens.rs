@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::auth::guard::{Anyone, ManagesServiceTokens};
 use crate::error::{Error, Problem};
 use crate::fleet::fence::Receipt;
+use crate::service::Change;
 use crate::service::tokens::closing::{self, WantedClosing};
 use crate::service::tokens::rotation::{self, Succession, WantedLifetime};
 use crate::service::tokens::{self, Generated, Wanted, plans};
@@ -387,12 +388,12 @@ pub async fn plan_rotation(
     Json(wanted): Json<ChangeRotation>,
 ) -> Result<axum::Json<Token>, Error> {
     let id = TokenId(id);
-    if let Some(closing) = wanted.close_when_quiet {
+    if let Change::To(closing) = wanted.close_when_quiet {
         closing::close_when_quiet(&app, &call, id, closing.map(WantedClosing::from)).await?;
     }
     let token = match &wanted.plan {
-        Some(plan) => plans::of_token(&app, &call, id, plan.as_ref().map(Plan::wanted)).await?,
-        None => tokens::one(&app, &call, id).await?,
+        Change::To(plan) => plans::of_token(&app, &call, id, plan.as_ref().map(Plan::wanted)).await?,
+        Change::Stays => tokens::one(&app, &call, id).await?,
     };
     Ok(axum::Json(Token::at(app.clock.now(), token)))
 }

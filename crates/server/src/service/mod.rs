@@ -44,6 +44,26 @@ impl Changes {
     }
 }
 
+/// What becomes of something that may be there or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Change<T> {
+    /// It stays as it is.
+    #[default]
+    Stays,
+    /// It becomes this, or goes away.
+    To(Option<T>),
+}
+
+impl<T> Change<T> {
+    /// What it is afterwards.
+    pub fn of(self, before: Option<T>) -> Option<T> {
+        match self {
+            Self::Stays => before,
+            Self::To(after) => after,
+        }
+    }
+}
+
 /// Turns what policy says into an answer.
 fn require(access: Access, hidden: &str, forbidden: &str) -> Result<(), Error> {
     match access {

@@ -7,7 +7,7 @@ use tokenhouse_core::policy::Permission;
 use tokenhouse_core::token::LifetimePolicy;
 use tokenhouse_store::policies;
 
-use super::Changes;
+use super::{Change, Changes};
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::error::{Error, Fields};
@@ -32,11 +32,11 @@ pub struct Update {
     /// The lifetime that forms begin with, in days.
     pub default_expires_in_days: Option<i64>,
     /// After how many days unused tokens are revoked; never.
-    pub revoke_unused_after_days: Option<Option<i64>>,
+    pub revoke_unused_after_days: Change<i64>,
     /// Whether a service user must have a purpose and an owner.
     pub require_purpose_and_owner: Option<bool>,
     /// For how many days a revoke can be undone; always.
-    pub restore_within_days: Option<Option<i64>>,
+    pub restore_within_days: Change<i64>,
     /// Whether a token that leaked can be restored.
     pub restore_leaked: Option<bool>,
 }
@@ -76,11 +76,11 @@ fn applied(before: Policies, update: Update) -> Policies {
         personal: lifetimes(before.personal, update.personal_days, update.personal_never),
         service: lifetimes(before.service, update.service_days, update.service_never),
         default_expires_in_days: update.default_expires_in_days.unwrap_or(before.default_expires_in_days),
-        revoke_unused_after_days: update.revoke_unused_after_days.unwrap_or(before.revoke_unused_after_days),
+        revoke_unused_after_days: update.revoke_unused_after_days.of(before.revoke_unused_after_days),
         require_purpose_and_owner: update
             .require_purpose_and_owner
             .unwrap_or(before.require_purpose_and_owner),
-        restore_within_days: update.restore_within_days.unwrap_or(before.restore_within_days),
+        restore_within_days: update.restore_within_days.of(before.restore_within_days),
         restore_leaked: update.restore_leaked.unwrap_or(before.restore_leaked),
     }
 }

@@ -164,7 +164,9 @@ async fn find(app: &App, rule: Rule, part: Part) -> Result<Vec<Finding>, Error> 
                 Rule::StillTried => app.dead_tokens.of(&app.store, &ids).await?,
                 _ => HashMap::new(),
             };
-            found.iter_mut().for_each(|(_, token)| with_latest_use(app, token));
+            for (_, token) in &mut found {
+                with_latest_use(app, token);
+            }
             // Used a moment ago, and not written yet.
             let is_still = |token: &Token| {
                 rule != Rule::Unused || unused_from(token.created_at, token.last_used_at) <= now

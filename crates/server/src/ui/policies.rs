@@ -17,6 +17,7 @@ use crate::api::body::Form;
 use crate::app::App;
 use crate::auth::session::Audits;
 use crate::error::Error;
+use crate::service::Change;
 use crate::service::policies::{self, Update};
 
 const PATH: &str = "/settings/policies";
@@ -81,9 +82,9 @@ impl PoliciesForm {
             service_days: Some(days(&self.service_days)),
             service_never: Some(self.service_never.is_some()),
             default_expires_in_days: Some(days(&self.default_expires_in_days)),
-            revoke_unused_after_days: Some(optional(&self.revoke_unused_after_days)),
+            revoke_unused_after_days: Change::To(optional(&self.revoke_unused_after_days)),
             require_purpose_and_owner: Some(self.require_purpose_and_owner.is_some()),
-            restore_within_days: Some(optional(&self.restore_within_days)),
+            restore_within_days: Change::To(optional(&self.restore_within_days)),
             restore_leaked: Some(self.restore_leaked.is_some()),
         }
     }

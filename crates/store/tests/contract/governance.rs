@@ -85,8 +85,8 @@ async fn tokens_that_close_are_found_in_order(s: Setting) {
 async fn idle_tokens_are_found_from_the_longest_on(s: Setting) {
     let owner = s.human("ada").await;
     let (first, second, third) = (s.token(owner, 1).await, s.token(owner, 2).await, s.token(owner, 3).await);
-    let used = |days| tokenhouse_core::index::Use { at: NOW.plus_days(days), ip: [192, 0, 2, 1].into() };
-    let uses = [(first, used(5)), (second, used(2)), (third, used(2))];
+    let at = |days| tokenhouse_core::index::Use { at: NOW.plus_days(days), ip: [192, 0, 2, 1].into() };
+    let uses = [(first, at(5)), (second, at(2)), (third, at(2))];
     tokenhouse_store::usage::record(&s.store, &uses).await.unwrap();
     let start = (Timestamp::from_micros(i64::MIN), TokenId(0));
     let found = async |place, until, limit| -> Vec<TokenId> {

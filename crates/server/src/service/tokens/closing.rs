@@ -212,7 +212,9 @@ pub async fn revoke_the_unused(app: &App) -> Result<(usize, usize), Error> {
                 tokens::idle_after(&mut *app.store.read().await?, is_service, last, until, BATCH).await?;
             let Some(newest) = page.last() else { break };
             last = (idle_since(newest), newest.id);
-            page.iter_mut().for_each(|token| with_latest_use(app, token));
+            for token in &mut page {
+                with_latest_use(app, token);
+            }
             page.retain(|token| status(token, now) == Status::Active);
             let due = |wanted: Due| page.iter().filter(move |token| due(token, days, now) == Some(wanted));
             let to_revoke: Vec<TokenId> = due(Due::Revoke).map(|token| token.id).collect();

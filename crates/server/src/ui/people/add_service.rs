@@ -151,7 +151,7 @@ pub async fn add(
             Err(error) => error,
         },
         Then::Next => match rehearse(&app, &call, form.wanted()).await {
-            Ok(_) => return second_step(&app, &visit, behind, form, Messages::default()).await,
+            Ok(_) => return Ok(second_step(&app, &visit, behind, form, Messages::default())),
             Err(error) => error,
         },
     };
@@ -162,7 +162,7 @@ pub async fn add(
     }
     let is_about_the_token = |field| messages.of(field).is_some();
     if is_about_the_token("token") || is_about_the_token("expires_in_days") {
-        second_step(&app, &visit, behind, form, messages).await
+        Ok(second_step(&app, &visit, behind, form, messages))
     } else {
         first_step(&app, behind, form, messages).await
     }
@@ -208,13 +208,13 @@ async fn first_step(
     Ok((status, behind.with(dialog)).into_response())
 }
 
-async fn second_step(
+fn second_step(
     app: &App,
     visit: &Visit,
     behind: Users,
     form: ServiceUserForm,
     messages: Messages,
-) -> Result<Response, Error> {
+) -> Response {
     let (status, policies) = (messages.status(), policies::in_force(app));
     let (page, policy) = (visit.page(Section::People, "Add service user"), policies.service);
     let lifetimes = match form.expires_in_days.as_str() {
@@ -223,5 +223,5 @@ async fn second_step(
     };
     let id = form.id().unwrap_or_default();
     let dialog = Dialog::Token(TokenStep { id, form, messages, lifetimes });
-    Ok((status, behind.with(dialog)).into_response())
+    (status, behind.with(dialog)).into_response()
 }
