@@ -186,8 +186,8 @@ impl Group {
             Fix::Revoke => ("Revoke…", "ban"),
             Fix::Rotate => ("Rotate…", "rotate"),
             Fix::SeeRequests => ("See requests", "eye"),
-            Fix::Demote => ("Lower its role…", "user"),
-            Fix::Describe => ("Say who answers…", "user"),
+            Fix::Demote => ("Lower role…", "user"),
+            Fix::Describe => ("Describe…", "user"),
         }
     }
 }
