@@ -15,6 +15,7 @@ use tokenhouse_core::verdict::{self, Accepted, Checkpoint, Reason, Refused, Scop
 use tokenhouse_requests::Log;
 use tokenhouse_store::{Store, Writer, sessions, tokens, users};
 
+use crate::alerts::{Alerts, ChannelError};
 use crate::auth::guard::{Call, Credential, RequestNumbers};
 use crate::auth::password::Passwords;
 use crate::config::Config;
@@ -44,6 +45,8 @@ pub struct App {
     pub assertion_ids: Random,
     /// Attempts with dead tokens.
     pub dead_tokens: DeadTokens,
+    /// The channels by which people are told what needs attention.
+    pub alerts: Alerts,
     /// What is kept of requests, if it is.
     pub requests: Option<Log>,
     /// The master key, for one-time codes, sessions and questions.
@@ -91,6 +94,9 @@ pub enum StartError {
     /// The upstream can't be used.
     #[error("gateway.upstream: {0}")]
     Proxy(#[from] crate::proxy::ProxyConfigError),
+    /// The channels of alerts can't be used.
+    #[error("alerts: {0}")]
+    Alerts(#[from] ChannelError),
     /// Requests can't be recorded.
     #[error("request_log: {0}")]
     RequestLog(tokenhouse_requests::Error),
@@ -119,6 +125,7 @@ impl App {
             })
         });
         let metrics = Metrics::default();
+        let alerts = Alerts::new(&config.alerts)?;
         let node = config.node_name();
         let requests = match config.request_log(&node) {
             Some(options) => Some(Log::open(options, clock.clone()).await.map_err(StartError::RequestLog)?),
@@ -141,6 +148,7 @@ impl App {
             request_numbers: RequestNumbers::new(&random)?,
             assertion_ids: random.fork()?,
             dead_tokens: DeadTokens::default(),
+            alerts,
             requests,
             config,
             clock,
@@ -190,6 +198,9 @@ impl App {
         self.metrics.check(at, checked.as_ref().err().map(|refused| refused.reason));
         checked.map_err(|refused| {
             self.dead_tokens.refused(&refused, used);
+            if !matches!(refused.reason, Reason::Forbidden | Reason::ScimOnly) {
+                self.alerts.failures.failed(used);
+            }
             Denied::Refused(refused)
         })
     }

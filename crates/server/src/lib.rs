@@ -6,6 +6,7 @@
 // Templates name what they use by the name of this crate, so that those of tests can extend them.
 extern crate self as tokenhouse;
 
+pub mod alerts;
 pub mod api;
 pub mod app;
 pub mod attempts;
