@@ -192,7 +192,8 @@ pub async fn page(
             statement.text(" AND coalesce(a.recipient_id, 0) = ").value(person.0);
         }
         if let Some(state) = state {
-            statement.text(" AND d.state = ").value(state.as_str());
+            // As text, so that an index of one state is known to fit.
+            statement.text(&format!(" AND d.state = '{state}'"));
         }
     };
     let mut count =

@@ -9,7 +9,8 @@ use crate::sql::Statement;
 use crate::tokens::{SELECT, Token};
 use crate::{Connection, Error};
 
-const ACTIVE: &str = "t.revoked_at IS NULL AND o.deleted_at IS NULL AND o.removed_at IS NULL";
+/// The signs keep SQLite from beginning with all users.
+const ACTIVE: &str = "t.revoked_at IS NULL AND +o.deleted_at IS NULL AND +o.removed_at IS NULL";
 
 /// Where a list goes on: after this instant, and after this token among those of the same instant.
 pub type After = (Timestamp, TokenId);
@@ -79,7 +80,7 @@ fn silent_statement(until: Timestamp, now: Timestamp) -> Statement {
     let mut statement = Statement::new(SELECT);
     statement.text(ACTIVE).text(" AND t.scim_only = 1 AND t.last_used_at <= ").value(until.micros());
     statement.text(" AND (t.expires_at IS NULL OR t.expires_at > ").value(now.micros());
-    statement.text(") ORDER BY t.id");
+    statement.text(")");
     statement
 }
 

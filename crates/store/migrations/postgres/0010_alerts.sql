@@ -43,7 +43,7 @@ CREATE TABLE deliveries (
     last_error    TEXT
 );
 CREATE INDEX deliveries_due ON deliveries (next_at, id) WHERE state = 'pending';
-CREATE INDEX deliveries_state ON deliveries (state, id);
+CREATE INDEX deliveries_dead ON deliveries (id) WHERE state = 'dead';
 
 -- The networks that a token was used from.
 CREATE TABLE token_networks (
