@@ -20,6 +20,7 @@ use crate::auth::guard::{Call, Credential, RequestNumbers};
 use crate::auth::password::Passwords;
 use crate::config::Config;
 use crate::error::Error;
+use crate::export::Export;
 use crate::feed::Feed;
 use crate::fleet::fence::Receipt;
 use crate::fleet::{Fleet, FleetError};
@@ -47,6 +48,8 @@ pub struct App {
     pub dead_tokens: DeadTokens,
     /// The channels by which people are told what needs attention.
     pub alerts: Alerts,
+    /// Where the audit trail is sent.
+    pub exports: Vec<Export>,
     /// What is kept of requests, if it is.
     pub requests: Option<Log>,
     /// The master key, for one-time codes, sessions and questions.
@@ -126,6 +129,7 @@ impl App {
         });
         let metrics = Metrics::default();
         let alerts = Alerts::new(&config.alerts)?;
+        let exports = Export::all(&config.audit_export).map_err(ChannelError::Http)?;
         let node = config.node_name();
         let requests = match config.request_log(&node) {
             Some(options) => Some(Log::open(options, clock.clone()).await.map_err(StartError::RequestLog)?),
@@ -149,6 +153,7 @@ impl App {
             assertion_ids: random.fork()?,
             dead_tokens: DeadTokens::default(),
             alerts,
+            exports,
             requests,
             config,
             clock,

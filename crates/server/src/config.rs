@@ -3,6 +3,7 @@
 //! An unknown key or a bad value stops the start and says where it stands and what is allowed.
 
 pub mod alerts;
+pub mod export;
 mod loading;
 
 use std::fmt;
@@ -41,6 +42,9 @@ pub struct Config {
     pub request_log: RequestLog,
     /// Who is told of what needs attention, and how.
     pub alerts: Alerts,
+    /// Where the audit trail is sent as it grows.
+    #[serde(deserialize_with = "export::exports")]
+    pub audit_export: Vec<export::AuditExport>,
     /// What is logged and how.
     pub log: Log,
 }

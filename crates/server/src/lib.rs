@@ -14,6 +14,7 @@ pub mod auth;
 pub mod command;
 pub mod config;
 pub mod error;
+pub mod export;
 pub mod feed;
 pub mod fleet;
 pub mod front;

@@ -111,7 +111,7 @@ pub fn metrics_router(app: Arc<App>) -> Router {
         let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         (
             [(http::header::CONTENT_TYPE, content_type)],
-            app.metrics.text(&app.feed, app.fleet.as_ref(), app.requests.as_ref()),
+            app.metrics.text(&app.feed, app.fleet.as_ref(), app.requests.as_ref(), &app.exports),
         )
     };
     Router::new().route("/metrics", get(metrics)).with_state(app)

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alerts;
 use crate::app::App;
+use crate::export;
 use crate::front;
 use crate::listener::{self, Limits};
 use crate::router;
@@ -37,6 +38,9 @@ const MOVE_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the audit trail is looked at for alerts, and the outbox emptied.
 const ALERT_EVERY: Duration = Duration::from_secs(3);
+
+/// How often the audit trail is exported.
+const EXPORT_EVERY: Duration = Duration::from_secs(2);
 
 /// How often the clock is looked at for alerts.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -127,9 +131,14 @@ impl Bound {
         every(&mut background, &shutdown, MOVE_EVERY, Arc::clone(&app), move_requests);
         every(&mut background, &shutdown, CLOSE_EVERY, Arc::clone(&app), close_the_quiet);
         every(&mut background, &shutdown, REVOKE_UNUSED_EVERY, Arc::clone(&app), revoke_the_unused);
+        alerts::delivery::begin(&app).await;
         every(&mut background, &shutdown, ALERT_EVERY, Arc::clone(&app), alerts::trail::work);
         every(&mut background, &shutdown, ALERT_EVERY, Arc::clone(&app), alerts::delivery::work);
         every(&mut background, &shutdown, SWEEP_EVERY, Arc::clone(&app), alerts::sweep::work);
+        for number in 0..app.exports.len() {
+            let work = move |app| export::work(app, number);
+            every(&mut background, &shutdown, EXPORT_EVERY, Arc::clone(&app), work);
+        }
         background.spawn(verify(Arc::clone(&app)));
         every(&mut background, &shutdown, VERIFY_EVERY, Arc::clone(&app), verify);
         if let Some(tls) = &tls {

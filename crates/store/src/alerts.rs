@@ -213,8 +213,7 @@ impl FromRow<'_, AnyRow> for Alert {
 }
 
 /// The columns of an alert.
-pub(crate) const COLUMNS: &str =
-    "a.id AS alert_id, a.at, a.kind, a.recipient_id, a.token_id, a.user_id AS about_id, a.title, a.text, a.path";
+pub(crate) const COLUMNS: &str = "a.id AS alert_id, a.at, a.kind, a.recipient_id, a.token_id, a.user_id AS about_id, a.title, a.text, a.path";
 
 /// The alerts of a person, and those of the Admins if they are asked for, newest first.
 pub async fn page(

@@ -144,6 +144,12 @@ fn due_statement(now: Timestamp, limit: i64) -> Statement {
     statement
 }
 
+/// Takes back all claims: those of a process that has ended, where there is no other.
+pub async fn release(store: &Store) -> Result<(), Error> {
+    let release = "UPDATE deliveries SET claimed_until = 0 WHERE state = 'pending' AND claimed_until > 0";
+    change(store, sqlx::query(release)).await
+}
+
 /// Notes that one has arrived.
 pub async fn sent(store: &Store, id: i64) -> Result<(), Error> {
     let sent = sqlx::query(

@@ -32,13 +32,7 @@ pub async fn expiring(
     read(c, expiring_statement(after, until, days, now, limit)).await
 }
 
-fn expiring_statement(
-    after: After,
-    until: Timestamp,
-    days: i64,
-    now: Timestamp,
-    limit: i64,
-) -> Statement {
+fn expiring_statement(after: After, until: Timestamp, days: i64, now: Timestamp, limit: i64) -> Statement {
     let lead = Timestamp::from_seconds(0).plus_days(days).micros();
     let mut statement = Statement::new(SELECT);
     statement.text(ACTIVE).text(" AND t.expires_at IS NOT NULL");

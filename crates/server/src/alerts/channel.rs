@@ -121,7 +121,12 @@ pub(super) fn of(config: &config::Alerts) -> Result<Vec<Channel>, ChannelError> 
 
 impl Channel {
     /// Sends something, signed as of `now`; by e-mail to this address.
-    pub async fn send(&self, message: &Message, address: Option<&str>, now: Timestamp) -> Result<(), Failure> {
+    pub async fn send(
+        &self,
+        message: &Message,
+        address: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         match &self.way {
             Way::Webhook(webhook, client) => {
                 let body = webhook::body(message).to_string();

@@ -106,10 +106,7 @@ mod tests {
 
     #[test]
     fn a_network_is_told_in_the_usual_notation() {
-        for (ip, told) in [
-            ("192.0.2.77", "192.0.2.0/24"),
-            ("2001:db8:1:2::3", "2001:db8:1::/48"),
-        ] {
+        for (ip, told) in [("192.0.2.77", "192.0.2.0/24"), ("2001:db8:1:2::3", "2001:db8:1::/48")] {
             assert_eq!(network(ip.parse().unwrap()), told);
         }
     }

@@ -38,6 +38,16 @@ pub async fn work(app: Arc<App>) {
     }
 }
 
+/// Takes back what an earlier process was about to send. In a fleet others may be sending: there its claims end by
+/// themselves.
+pub async fn begin(app: &App) {
+    if app.fleet.is_none()
+        && let Err(error) = deliveries::release(&app.store).await
+    {
+        tracing::warn!(%error, "what was being sent when the server ended waits for a minute");
+    }
+}
+
 /// Sends whatever is due.
 pub async fn deliver(app: &Arc<App>) -> Result<(), Error> {
     loop {

@@ -139,7 +139,8 @@ mod tests {
     #[test]
     fn so_many_within_the_window_count_and_no_fewer() {
         let failures = failures(3);
-        for (seconds, reached) in [(0, 0), (1, 0), (600, 0), (601, 0), (602, 1), (603, 0), (604, 0), (605, 1)] {
+        for (seconds, reached) in [(0, 0), (1, 0), (600, 0), (601, 0), (602, 1), (603, 0), (604, 0), (605, 1)]
+        {
             fail(&failures, [10, 0, 0, 1], seconds);
             fail(&failures, [10, 0, 0, 2], 10_000 * seconds);
             assert_eq!(failures.take().len(), reached, "{seconds}");

@@ -118,9 +118,10 @@ pub(super) fn dead_tried(token: &Token, knocks: &Knocks) -> NewAlert {
 
 /// A token was found where it doesn't belong.
 pub(super) fn leaked(record: &Record, token: &Token) -> NewAlert {
-    let text = "Somebody found it where others can read it. It is revoked, with whatever was made with it. The \
+    let text =
+        "Somebody found it where others can read it. It is revoked, with whatever was made with it. The \
                 report on the token tells what it was used for and what to do."
-        .to_owned();
+            .to_owned();
     let alert = on_token("token.leaked", record.at, token, "has leaked and is revoked", text);
     NewAlert { subject: format!("{}:{}", alert.subject, record.seq), ..alert }
 }

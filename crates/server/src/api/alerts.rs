@@ -48,7 +48,17 @@ pub struct Alert {
 impl From<Stored> for Alert {
     fn from(alert: Stored) -> Self {
         let Stored { id, at, kind, recipient, token, user, title, text, path } = alert;
-        Self { id, at, kind, personal: recipient.is_some(), title, text, path, token_id: token, user_id: user }
+        Self {
+            id,
+            at,
+            kind,
+            personal: recipient.is_some(),
+            title,
+            text,
+            path,
+            token_id: token,
+            user_id: user,
+        }
     }
 }
 

@@ -175,7 +175,9 @@ impl<'de> Deserialize<'de> for WebhookSecret {
         let text = String::deserialize(deserializer)?;
         let key = text.strip_prefix(SECRET_PREFIX).and_then(|key| BASE64_STANDARD.decode(key).ok());
         key.filter(|key| (24..=64).contains(&key.len())).map(Self).ok_or_else(|| {
-            serde::de::Error::custom("must be whsec_ and 24 to 64 bytes in base64; make one with `openssl rand -base64 32`")
+            serde::de::Error::custom(
+                "must be whsec_ and 24 to 64 bytes in base64; make one with `openssl rand -base64 32`",
+            )
         })
     }
 }
@@ -188,12 +190,14 @@ fn failures<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU16, D:
         .ok_or_else(|| serde::de::Error::custom(format!("must be between 1 and {MOST_FAILURES}")))
 }
 
-fn channel_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(super) fn channel_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let name = String::deserialize(deserializer)?;
     let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let is_name = (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_sign) && name != EMAIL;
     is_name.then_some(name).ok_or_else(|| {
-        serde::de::Error::custom("must be 1 to 64 letters, digits, dots, dashes and underscores, and not email")
+        serde::de::Error::custom(
+            "must be 1 to 64 letters, digits, dots, dashes and underscores, and not email",
+        )
     })
 }
 
@@ -216,7 +220,7 @@ fn slacks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Slack>, D::E
     Ok(all)
 }
 
-fn differ<'a, E: serde::de::Error>(names: impl Iterator<Item = &'a String>) -> Result<(), E> {
+pub(super) fn differ<'a, E: serde::de::Error>(names: impl Iterator<Item = &'a String>) -> Result<(), E> {
     let mut known = HashSet::new();
     for name in names {
         if !known.insert(name) {

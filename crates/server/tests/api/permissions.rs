@@ -75,7 +75,13 @@ const TABLE: &[Row] = &[
     ("DELETE", "/api/user-tokens/current", Nothing, NO_BODY, [401, 401, 403, 204, 204, 204, 204, 204]),
     ("GET", "/api/alerts", Nothing, NO_BODY, [401, 401, 403, 200, 200, 200, 200, 200]),
     ("GET", "/api/alerts/deliveries", Nothing, NO_BODY, [401, 401, 403, 200, 200, 200, 200, 200]),
-    ("POST", "/api/alerts/deliveries/{id}/retry", Nothing, |_| json!({}), [401, 401, 403, 404, 404, 404, 404, 404]),
+    (
+        "POST",
+        "/api/alerts/deliveries/{id}/retry",
+        Nothing,
+        |_| json!({}),
+        [401, 401, 403, 404, 404, 404, 404, 404],
+    ),
     (
         "POST",
         "/api/alerts/channels/{name}/test",

@@ -129,6 +129,9 @@ async fn a_delivery_is_claimed_by_one_and_tried_until_it_is_dead(s: Setting) {
     assert_eq!((&*first.1, &*second.1), ("ops", "chat"));
     assert_eq!(claim(89).await, [], "somebody has both");
     assert_eq!(claim(90).await, [first.clone()], "who claimed it may have ended");
+    assert_eq!(claim(91).await, []);
+    deliveries::release(&s.store).await.unwrap();
+    assert_eq!(claim(91).await, [first.clone()]);
     deliveries::failed(&s.store, first.0, "no answer", Some(NOW.plus_seconds(95))).await.unwrap();
     deliveries::sent(&s.store, second.0).await.unwrap();
     assert_eq!(claim(94).await, []);
@@ -161,9 +164,8 @@ async fn a_person_sees_the_alerts_to_them_and_admins_all_others(s: Setting) {
     assert_eq!(seen(ada, false).await, [3]);
     let second = page(&mut *s.read().await, bob, false, 1, 1).await.unwrap();
     assert_eq!((second.total, second.items[0].id, second.items[0].recipient), (2, 1, Some(bob)));
-    let count = async |whose, state| {
-        deliveries::page(&mut *s.read().await, whose, state, 1, 0).await.unwrap().total
-    };
+    let count =
+        async |whose, state| deliveries::page(&mut *s.read().await, whose, state, 1, 0).await.unwrap().total;
     assert_eq!((count(Whose::All, None).await, count(Whose::Of(bob), None).await), (6, 2));
     assert_eq!(count(Whose::Of(bob), Some(State::Pending)).await, 2);
     assert_eq!(count(Whose::All, Some(State::Dead)).await, 0);
