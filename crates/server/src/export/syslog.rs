@@ -87,7 +87,7 @@ mod tests {
         let at = Timestamp::parse("2026-01-15T10:30:00.25Z").unwrap();
         assert_eq!(
             message("gate 1\u{e9}", at, "user.signed_in", "{\"name\":\"\u{e9}\"}"),
-            "83 <110>1 2026-01-15T10:30:00.25Z gate1 tokenhouse - user.signed_in - {\"name\":\"\u{e9}\"}"
+            "80 <110>1 2026-01-15T10:30:00.25Z gate1 tokenhouse - user.signed_in - {\"name\":\"\u{e9}\"}"
         );
         assert_eq!(word("", 5), "-");
         assert_eq!(word("123456", 5), "12345");
