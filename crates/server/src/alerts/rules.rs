@@ -83,6 +83,14 @@ pub(super) fn unused(at: Timestamp, token: &Token, days: u16) -> NewAlert {
     NewAlert { subject: format!("{}:{}", alert.subject, since.micros()), ..alert }
 }
 
+/// A token that nobody uses will be revoked because of the policy.
+pub(super) fn idle_announced(record: &Record, token: &Token) -> NewAlert {
+    let text = "The policy revokes tokens that nobody uses. Use it once to keep it.".to_owned();
+    let title = "will be revoked within days, since nobody uses it";
+    let alert = on_token("token.idle_announced", record.at, token, title, text);
+    NewAlert { subject: format!("{}:{}", alert.subject, record.seq), ..alert }
+}
+
 /// A directory has stopped asking.
 pub(super) fn silent(at: Timestamp, token: &Token) -> NewAlert {
     let last = token.last_used_at.unwrap_or(token.created_at);

@@ -64,9 +64,12 @@ async fn noticed(
         };
         alerts.extend(match record.action.as_str() {
             "user.created" | "user.updated" => gives_admin(record).then(|| rules::admin_given(record)),
-            "token.leaked" => {
+            "token.leaked" | "token.idle_announced" => {
                 let token = tokens::find_even_deleted(reader, TokenId(record.entity.id)).await?;
-                token.map(|token| rules::leaked(record, &token))
+                token.map(|token| match record.action.as_str() {
+                    "token.leaked" => rules::leaked(record, &token),
+                    _ => rules::idle_announced(record, &token),
+                })
             }
             "request.made" => Some(rules::request_made(record)),
             "request.approved" | "request.declined" => {

@@ -34,8 +34,10 @@ pub fn client() -> Result<Client, reqwest::Error> {
 /// The headers of a signed message.
 pub fn signed(key: &[u8], id: &str, at: Timestamp, body: &str) -> Result<HeaderMap, InvalidHeaderValue> {
     let timestamp = at.seconds().to_string();
-    // Any length makes a key.
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
+    // A key no longer than a block, as those of the configuration are, is filled with zeros.
+    let mut block = [0; 64];
+    block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    let mut mac = Hmac::<Sha256>::new((&block).into());
     for part in [id, ".", &timestamp, ".", body] {
         mac.update(part.as_bytes());
     }

@@ -40,13 +40,19 @@ fn class(record: &Record) -> (Named, Named) {
         Action::TokenGenerated | Action::TokenRotated | Action::TeamCreated => {
             (ENTITY_MANAGEMENT, (1, "Create"))
         }
-        Action::TeamUpdated => (ENTITY_MANAGEMENT, (3, "Update")),
+        Action::TeamUpdated | Action::PolicyUpdated | Action::TokenRotationPlanned => {
+            (ENTITY_MANAGEMENT, (3, "Update"))
+        }
         Action::TokenDeleted | Action::TeamDeleted => (ENTITY_MANAGEMENT, (4, "Delete")),
         Action::TokenRestored => (ENTITY_MANAGEMENT, (8, "Enable")),
         Action::TokenRevoked => (ENTITY_MANAGEMENT, (9, "Disable")),
-        Action::SetupOffered | Action::SetupCompleted | Action::AlertRetried | Action::AlertTested => {
-            (ENTITY_MANAGEMENT, OTHER)
-        }
+        Action::SetupOffered
+        | Action::SetupCompleted
+        | Action::ReviewSignedOff
+        | Action::TokenIdleAnnounced
+        | Action::TokenLeaked
+        | Action::AlertRetried
+        | Action::AlertTested => (ENTITY_MANAGEMENT, OTHER),
     }
 }
 
@@ -100,6 +106,7 @@ pub(super) fn event(stored: &StoredRecord) -> Value {
     if class == ENTITY_MANAGEMENT.0 {
         let (type_id, kind) = match entity.kind.as_str() {
             "team" => (3, "Group".to_owned()),
+            "policy" => (5, "Policy".to_owned()),
             other => (99, crate::ui::text::capitalized(other)),
         };
         event["entity"] =

@@ -323,6 +323,7 @@ async fn records_of_builders_to_come_are_told_by_their_names() {
     record(1, "token.leaked", "token", people.member.token_id, people.member.id).await;
     record(1, "request.made", "request", 7, people.member.id).await;
     record(1, "request.approved", "request", 7, people.admin.id).await;
+    record(1, "token.idle_announced", "token", people.member.token_id, people.member.id).await;
     record(1, "something.unknown", "thing", 7, people.admin.id).await;
     trail::follow(&server.app).await.unwrap();
     assert_eq!(
@@ -336,7 +337,8 @@ async fn records_of_builders_to_come_are_told_by_their_names() {
         titles(&server, &people.member.token).await,
         [
             "Your token “first” has leaked and is revoked",
-            "Your request for the service user “wanted” was approved"
+            "Your request for the service user “wanted” was approved",
+            "Your token “first” will be revoked within days, since nobody uses it"
         ]
     );
 }

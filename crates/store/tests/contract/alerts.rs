@@ -128,10 +128,10 @@ async fn a_delivery_is_claimed_by_one_and_tried_until_it_is_dead(s: Setting) {
     let second = claim(0).await.remove(0);
     assert_eq!((&*first.1, &*second.1), ("ops", "chat"));
     assert_eq!(claim(89).await, [], "somebody has both");
-    assert_eq!(claim(90).await, [first.clone()], "who claimed it may have ended");
+    assert_eq!(claim(90).await.first(), Some(&first), "who claimed it may have ended");
     assert_eq!(claim(91).await, []);
     deliveries::release(&s.store).await.unwrap();
-    assert_eq!(claim(91).await, [first.clone()]);
+    assert_eq!(claim(91).await.first(), Some(&first));
     deliveries::failed(&s.store, first.0, "no answer", Some(NOW.plus_seconds(95))).await.unwrap();
     deliveries::sent(&s.store, second.0).await.unwrap();
     assert_eq!(claim(94).await, []);
