@@ -38,6 +38,9 @@ test("pages of audit and policies look right", async ({ page, signedInAs }) => {
 	await looksRight(page, "audit-nothing");
 	await page.goto("/settings/policies");
 	await looksRight(page, "policies");
+	await page.getByRole("link", { name: "Alerts" }).click();
+	await expect(page.getByRole("heading", { level: 1 })).toHaveText("Alerts");
+	await looksRight(page, "alerts");
 });
 
 test("what a role may not see is a page that says so", async ({ page, signedInAs }) => {

@@ -38,6 +38,8 @@ struct FromPyPi {
 
 /// What the tests need from there.
 const FROM_PYPI: &[FromPyPi] = &[
+    FromPyPi { name: "mail", programs: &["aiosmtpd"] },
+    FromPyPi { name: "ocsf", programs: &[] },
     FromPyPi { name: "scim", programs: &["scim"] },
     FromPyPi { name: "requests", programs: &["duckdb", "moto_server"] },
 ];

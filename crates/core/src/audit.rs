@@ -90,6 +90,10 @@ actions! {
     TokenIdleAnnounced = "token.idle_announced",
     /// A token was reported as leaked. It is revoked by a record of its own.
     TokenLeaked = "token.leaked",
+    /// An alert that couldn't be delivered is tried anew.
+    AlertRetried = "alert.retried",
+    /// A channel was sent an alert to see whether it arrives.
+    AlertTested = "alert.tested",
 }
 
 impl Action {
@@ -130,7 +134,9 @@ impl Action {
             | Self::ReviewSignedOff
             | Self::TokenRotationPlanned
             | Self::TokenIdleAnnounced
-            | Self::TokenLeaked => false,
+            | Self::TokenLeaked
+            | Self::AlertRetried
+            | Self::AlertTested => false,
         }
     }
 }
@@ -204,7 +210,7 @@ pub struct Actor {
 /// What it was done to, as it was called then.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entity {
-    /// `token`, `user`, `team`, `setup`, `policy` or `review`.
+    /// `token`, `user`, `team`, `setup`, `policy`, `review` or `alert`.
     pub kind: String,
     /// Its number.
     pub id: i64,

@@ -87,6 +87,12 @@ impl Caller {
         if granted { Access::Granted } else { Access::Forbidden }
     }
 
+    /// An alert: the one person's it is for, whatever the caller's role, or of those who audit.
+    pub fn access_alert(self, recipient: Option<UserId>) -> Access {
+        let granted = recipient.map_or_else(|| self.has(Permission::Audit), |person| person == self.id);
+        if granted { Access::Granted } else { Access::Hidden }
+    }
+
     /// Revoking all tokens of a user: of oneself, and of service users for Admins. Another human's
     /// tokens are nobody else's to revoke.
     pub fn access_all_tokens(self, user: UserId, user_type: UserType) -> Access {
@@ -151,6 +157,17 @@ mod tests {
             assert_eq!(me.access_requests(UserId(3), UserType::Service), others);
             let service = caller(3, role, UserType::Service);
             assert_eq!(service.access_requests(UserId(3), UserType::Service), others, "not even its own");
+        }
+    }
+
+    #[test]
+    fn an_alert_to_a_person_is_that_persons_alone() {
+        for role in Role::ALL {
+            let me = caller(1, role, UserType::Human);
+            assert_eq!(me.access_alert(Some(UserId(1))), Access::Granted);
+            assert_eq!(me.access_alert(Some(UserId(2))), Access::Hidden);
+            let of_admins = if role == Role::Admin { Access::Granted } else { Access::Hidden };
+            assert_eq!(me.access_alert(None), of_admins);
         }
     }
 

@@ -15,10 +15,12 @@ use tokenhouse_core::verdict::{self, Accepted, Checkpoint, Reason, Refused, Scop
 use tokenhouse_requests::Log;
 use tokenhouse_store::{Store, Writer, sessions, tokens, users};
 
+use crate::alerts::{Alerts, ChannelError};
 use crate::auth::guard::{Call, Credential, RequestNumbers};
 use crate::auth::password::Passwords;
 use crate::config::Config;
 use crate::error::Error;
+use crate::export::Export;
 use crate::feed::Feed;
 use crate::fleet::fence::Receipt;
 use crate::fleet::{Fleet, FleetError};
@@ -44,6 +46,10 @@ pub struct App {
     pub assertion_ids: Random,
     /// Attempts with dead tokens.
     pub dead_tokens: DeadTokens,
+    /// The channels by which people are told what needs attention.
+    pub alerts: Alerts,
+    /// Where the audit trail is sent.
+    pub exports: Vec<Export>,
     /// What is kept of requests, if it is.
     pub requests: Option<Log>,
     /// The master key, for one-time codes, sessions and questions.
@@ -91,6 +97,9 @@ pub enum StartError {
     /// The upstream can't be used.
     #[error("gateway.upstream: {0}")]
     Proxy(#[from] crate::proxy::ProxyConfigError),
+    /// The channels of alerts can't be used.
+    #[error("alerts: {0}")]
+    Alerts(#[from] ChannelError),
     /// Requests can't be recorded.
     #[error("request_log: {0}")]
     RequestLog(tokenhouse_requests::Error),
@@ -119,6 +128,8 @@ impl App {
             })
         });
         let metrics = Metrics::default();
+        let alerts = Alerts::new(&config.alerts)?;
+        let exports = Export::all(&config.audit_export).map_err(ChannelError::Http)?;
         let node = config.node_name();
         let requests = match config.request_log(&node) {
             Some(options) => Some(Log::open(options, clock.clone()).await.map_err(StartError::RequestLog)?),
@@ -141,6 +152,8 @@ impl App {
             request_numbers: RequestNumbers::new(&random)?,
             assertion_ids: random.fork()?,
             dead_tokens: DeadTokens::default(),
+            alerts,
+            exports,
             requests,
             config,
             clock,
@@ -190,6 +203,9 @@ impl App {
         self.metrics.check(at, checked.as_ref().err().map(|refused| refused.reason));
         checked.map_err(|refused| {
             self.dead_tokens.refused(&refused, used);
+            if !matches!(refused.reason, Reason::Forbidden | Reason::ScimOnly) {
+                self.alerts.failures.failed(used);
+            }
             Denied::Refused(refused)
         })
     }

@@ -2,6 +2,8 @@
 //!
 //! An unknown key or a bad value stops the start and says where it stands and what is allowed.
 
+pub mod alerts;
+pub mod export;
 mod loading;
 
 use std::fmt;
@@ -15,6 +17,7 @@ use tokenhouse_core::people::Role;
 use tokenhouse_core::rules::{Pattern, Rule, Rules};
 use tokenhouse_core::token::{LifetimePolicy, MAX_LIFETIME_DAYS};
 
+pub use self::alerts::Alerts;
 pub use self::loading::{ConfigError, DEFAULT_FILE};
 
 /// Everything that can be set.
@@ -37,6 +40,11 @@ pub struct Config {
     pub fleet: Fleet,
     /// What is kept of requests.
     pub request_log: RequestLog,
+    /// Who is told of what needs attention, and how.
+    pub alerts: Alerts,
+    /// Where the audit trail is sent as it grows.
+    #[serde(deserialize_with = "export::exports")]
+    pub audit_export: Vec<export::AuditExport>,
     /// What is logged and how.
     pub log: Log,
 }

@@ -260,7 +260,7 @@ impl Touched {
                 }
             }
             // The first Admin has a record of their own; the others are asked of the store.
-            "setup" | "policy" | "review" => {}
+            "setup" | "policy" | "review" | "alert" => {}
             other => return Err(Error::Corrupt(format!("a change of an unknown kind: {other}"))),
         }
         Ok(())

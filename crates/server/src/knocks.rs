@@ -8,9 +8,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokenhouse_core::id::TokenId;
 use tokenhouse_core::index::Use;
 use tokenhouse_core::verdict::{Reason, Refused};
+use tokenhouse_store::alerts::Routes;
 use tokenhouse_store::{Error, Store, knocks};
 
 pub use tokenhouse_store::knocks::Knocks;
+
+use crate::alerts::checks;
 
 /// How many tokens are written in one transaction.
 const BATCH: usize = 1_000;
@@ -45,13 +48,18 @@ impl DeadTokens {
         Ok(found)
     }
 
-    /// Writes what has been counted. What can't be written stays for the next time.
-    pub async fn flush(&self, store: &Store) -> Result<(), Error> {
+    /// Writes what has been counted, and tells of it. What can't be written stays for the next time.
+    pub async fn flush(&self, store: &Store, routes: &Routes) -> Result<(), Error> {
         let _moving = self.moving.lock().await;
         let all: Vec<_> = std::mem::take(&mut *self.unsaved()).into_iter().collect();
         let mut batches = all.chunks(BATCH);
         while let Some(batch) = batches.next() {
-            if let Err(error) = knocks::record(store, batch).await {
+            let written = async {
+                // First this: told again, it is told no second time.
+                checks::dead_tried(store, routes, batch).await?;
+                knocks::record(store, batch).await
+            };
+            if let Err(error) = written.await {
                 let mut unsaved = self.unsaved();
                 for (token, knocks) in std::iter::once(batch).chain(batches).flatten() {
                     add(&mut unsaved, *token, knocks.clone());

@@ -6,6 +6,7 @@
 // Templates name what they use by the name of this crate, so that those of tests can extend them.
 extern crate self as tokenhouse;
 
+pub mod alerts;
 pub mod api;
 pub mod app;
 pub mod attempts;
@@ -13,6 +14,7 @@ pub mod auth;
 pub mod command;
 pub mod config;
 pub mod error;
+pub mod export;
 pub mod feed;
 pub mod fleet;
 pub mod front;

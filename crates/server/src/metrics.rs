@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use tokenhouse_core::verdict::{Checkpoint, Reason};
 use tokenhouse_requests::Log;
 
+use crate::export::Export;
 use crate::feed::Feed;
 use crate::fleet::Fleet;
 
@@ -36,6 +37,11 @@ const STATUSES: usize = 1000;
 struct CheckLabels {
     at: &'static str,
     outcome: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ExportLabels {
+    export: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -62,6 +68,7 @@ pub struct Metrics {
     lease_left: Gauge<f64, AtomicU64>,
     fence_waits: Histogram,
     fences_by_time: Counter,
+    exports_behind: Family<ExportLabels, Gauge>,
     unwritten_requests: Gauge,
     lost_requests: Counter,
     waits_for_log: Counter,
@@ -92,6 +99,7 @@ impl Default for Metrics {
             lease_left: Gauge::default(),
             fence_waits: Histogram::new(exponential_buckets(0.001, 2.0, 13)),
             fences_by_time: Counter::default(),
+            exports_behind: Family::default(),
             unwritten_requests: Gauge::default(),
             lost_requests: Counter::default(),
             waits_for_log: Counter::default(),
@@ -121,6 +129,11 @@ impl Metrics {
             "fences_by_time",
             "Changes in effect only because a lease had ended",
             self.fences_by_time.clone(),
+        );
+        registry.register(
+            "audit_export_behind",
+            "Audit records that an export has not sent yet",
+            self.exports_behind.clone(),
         );
         registry.register(
             "request_log_trouble",
@@ -180,7 +193,11 @@ impl Metrics {
     }
 
     /// The Prometheus text format, with the gauges as they are now.
-    pub fn text(&self, feed: &Feed, fleet: Option<&Fleet>, log: Option<&Log>) -> String {
+    pub fn text(&self, feed: &Feed, fleet: Option<&Fleet>, log: Option<&Log>, exports: &[Export]) -> String {
+        for export in exports {
+            let labels = ExportLabels { export: export.name().to_owned() };
+            self.exports_behind.get_or_create(&labels).set(export.behind());
+        }
         if let Some(log) = log.map(Log::state) {
             self.unwritten_requests.set(log.trouble.is_some().into());
             self.lost_requests.inner().store(log.lost, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::documentation::Documentation;
-use crate::api::{activity, policies, report, requests, reviews, status, teams, user_tokens, users};
+use crate::api::{activity, alerts, policies, report, requests, reviews, status, teams, user_tokens, users};
 use crate::app::App;
 use crate::error::Error;
 use crate::observe::Observed;
@@ -43,6 +43,9 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(requests::of_user))
         .routes(routes!(requests::of_user_summary))
         .routes(routes!(requests::of_user_top))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::deliveries))
+        .routes(routes!(alerts::retry))
         .routes(routes!(users::me))
         .routes(routes!(users::revoke_tokens))
         // Managers and Admins.
@@ -65,6 +68,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(reviews::as_json))
         .routes(routes!(reviews::sign_offs, reviews::sign_off))
         .routes(routes!(users::plan_rotation))
+        .routes(routes!(alerts::test))
 }
 
 /// The description of the API (OpenAPI 3.1).
@@ -107,7 +111,7 @@ pub fn metrics_router(app: Arc<App>) -> Router {
         let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         (
             [(http::header::CONTENT_TYPE, content_type)],
-            app.metrics.text(&app.feed, app.fleet.as_ref(), app.requests.as_ref()),
+            app.metrics.text(&app.feed, app.fleet.as_ref(), app.requests.as_ref(), &app.exports),
         )
     };
     Router::new().route("/metrics", get(metrics)).with_state(app)

@@ -10,7 +10,9 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts;
 use crate::app::App;
+use crate::export;
 use crate::front;
 use crate::listener::{self, Limits};
 use crate::router;
@@ -33,6 +35,15 @@ const RELOAD_EVERY: Duration = Duration::from_secs(5);
 
 /// How often rows of the request log are moved into files.
 const MOVE_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the audit trail is looked at for alerts, and the outbox emptied.
+const ALERT_EVERY: Duration = Duration::from_secs(3);
+
+/// How often the audit trail is exported.
+const EXPORT_EVERY: Duration = Duration::from_secs(2);
+
+/// How often the clock is looked at for alerts.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// How often quiet addresses are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
@@ -115,10 +126,19 @@ impl Bound {
         }
         every(&mut background, &shutdown, FORGET_EVERY, Arc::clone(&app), |app| async move {
             app.limits.forget_the_quiet(app.clock.now());
+            app.alerts.failures.forget_the_quiet(app.clock.now());
         });
         every(&mut background, &shutdown, MOVE_EVERY, Arc::clone(&app), move_requests);
         every(&mut background, &shutdown, CLOSE_EVERY, Arc::clone(&app), close_the_quiet);
         every(&mut background, &shutdown, REVOKE_UNUSED_EVERY, Arc::clone(&app), revoke_the_unused);
+        alerts::delivery::begin(&app).await;
+        every(&mut background, &shutdown, ALERT_EVERY, Arc::clone(&app), alerts::trail::work);
+        every(&mut background, &shutdown, ALERT_EVERY, Arc::clone(&app), alerts::delivery::work);
+        every(&mut background, &shutdown, SWEEP_EVERY, Arc::clone(&app), alerts::sweep::work);
+        for number in 0..app.exports.len() {
+            let work = move |app| export::work(app, number);
+            every(&mut background, &shutdown, EXPORT_EVERY, Arc::clone(&app), work);
+        }
         background.spawn(verify(Arc::clone(&app)));
         every(&mut background, &shutdown, VERIFY_EVERY, Arc::clone(&app), verify);
         if let Some(tls) = &tls {
@@ -184,9 +204,10 @@ async fn flush(app: Arc<App>) {
     if let Err(error) = usage::flush(app.feed.index(), &app.store).await {
         tracing::warn!(%error, "last uses could not be written; trying again");
     }
-    if let Err(error) = app.dead_tokens.flush(&app.store).await {
+    if let Err(error) = app.dead_tokens.flush(&app.store, &app.alerts.routes).await {
         tracing::warn!(%error, "attempts with dead tokens could not be written; trying again");
     }
+    alerts::checks::work(app).await;
 }
 
 async fn follow(app: Arc<App>) {

@@ -229,6 +229,64 @@ pub async fn before(
     decode(&statement.query().fetch_all(c).await?)
 }
 
+/// The records that come after number `seq`, oldest first, at most `limit`: for whoever follows the trail.
+pub async fn after(c: &mut Connection, seq: i64, limit: i64) -> Result<Vec<StoredRecord>, Error> {
+    let mut statement = Statement::new(RECORDS);
+    statement.text(" AND seq > ").value(seq).text(" ORDER BY seq LIMIT ").value(limit);
+    decode(&statement.query().fetch_all(c).await?)
+}
+
+/// A sign-in that failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FailedSignIn {
+    /// The number of its record.
+    pub seq: i64,
+    /// When.
+    pub at: Timestamp,
+    /// With which account; `None` if there is no such account.
+    pub account: Option<UserId>,
+    /// From which address.
+    pub ip: Option<String>,
+}
+
+/// The sign-ins that failed after `from` and not after `to`, in their order.
+pub async fn failed_sign_ins(
+    c: &mut Connection,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<FailedSignIn>, Error> {
+    let mut statement = Statement::new("SELECT seq, at, entity_id, ip FROM changes WHERE action = ");
+    statement.value(Action::UserSignInFailed.as_str()).text(" AND at > ").value(from.micros());
+    statement.text(" AND at <= ").value(to.micros()).text(" ORDER BY seq");
+    let failed = |row: &AnyRow| {
+        Ok(FailedSignIn {
+            seq: row.try_get("seq")?,
+            at: sql::time(row, "at")?,
+            account: Some(row.try_get("entity_id")?).filter(|id| *id != 0).map(UserId),
+            ip: row.try_get("ip")?,
+        })
+    };
+    statement.query().fetch_all(c).await?.iter().map(failed).collect()
+}
+
+/// Who did this to a thing first.
+pub async fn first_actor(
+    c: &mut Connection,
+    (kind, id): (&str, i64),
+    action: &str,
+) -> Result<Option<UserId>, Error> {
+    let actor: Option<Option<i64>> = sqlx::query_scalar(
+        "SELECT actor_id FROM changes WHERE entity_kind = $1 AND entity_id = $2 AND action = $3 \
+         ORDER BY seq LIMIT 1",
+    )
+    .bind(kind.to_owned())
+    .bind(id)
+    .bind(action.to_owned())
+    .fetch_optional(c)
+    .await?;
+    Ok(actor.flatten().map(UserId))
+}
+
 /// Figures about the records of a filter.
 pub async fn insights(c: &mut Connection, filter: &AuditFilter) -> Result<Insights, Error> {
     let totals = filter.query("count(*), count(DISTINCT actor_id)", "").fetch_one(&mut *c).await?;

@@ -24,9 +24,17 @@ macro_rules! migration {
             include_str!(concat!("../migrations/postgres/000", $number, "_", $name, ".sql")),
         )
     };
+    (two digits $number:literal, $name:literal) => {
+        (
+            $number,
+            $name,
+            include_str!(concat!("../migrations/sqlite/00", $number, "_", $name, ".sql")),
+            include_str!(concat!("../migrations/postgres/00", $number, "_", $name, ".sql")),
+        )
+    };
 }
 
-const MIGRATIONS: [MigrationTexts; 9] = [
+const MIGRATIONS: [MigrationTexts; 10] = [
     migration!(1, "first"),
     migration!(2, "sessions"),
     migration!(3, "lists"),
@@ -36,6 +44,7 @@ const MIGRATIONS: [MigrationTexts; 9] = [
     migration!(7, "fleet"),
     migration!(8, "knocks"),
     migration!(9, "governance"),
+    migration!(two digits 10, "alerts"),
 ];
 
 /// Which database it is.

@@ -5,21 +5,26 @@
 //! a record can't exist. One module per table; what differs between the two databases is in
 //! `dialect.rs` and the two folders of migrations.
 
+pub mod alerts;
 pub mod audit;
 pub mod changes;
+pub mod deliveries;
 mod dialect;
 pub mod directory;
+pub mod due;
 mod durability;
 mod error;
 pub mod invitations;
 mod keys;
 pub mod knocks;
 pub mod lineage;
+pub mod networks;
 pub mod nodes;
 pub mod passwords;
 #[cfg(test)]
 mod plans;
 pub mod policies;
+pub mod positions;
 pub mod reviews;
 pub mod sessions;
 pub mod setup;

@@ -2,6 +2,7 @@
 //! answer; what may be done is said by their arguments (see [`crate::auth::guard`]) and by policy.
 
 pub mod activity;
+pub mod alerts;
 pub mod body;
 pub(crate) mod csv;
 pub mod documentation;

@@ -1,6 +1,7 @@
 //! What changes: policy, then one transaction with its audit record, then the index. Handlers, the
 //! command line and the demo all come through here; none of them touches the store.
 
+pub mod alerts;
 pub mod audit;
 pub mod directory;
 pub mod hand_over;

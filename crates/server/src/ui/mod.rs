@@ -1,6 +1,7 @@
 //! The web UI: pages rendered on the server. [`routes`] lists every page.
 
 pub mod account;
+pub mod alerts;
 pub mod assets;
 pub mod audit;
 mod chart;
@@ -107,6 +108,8 @@ pub fn pages() -> Vec<Route> {
         // Whoever is signed in: their account.
         show("/api/cli/authorize", get(hand_over::ask)),
         change("/api/cli/authorize", post(hand_over::answer)),
+        show("/settings/alerts", get(alerts::list)),
+        change("/settings/alerts/deliveries/{id}/retry", post(alerts::retry)),
         show("/settings/account", get(account::account)),
         change("/settings/account/password", post(account::change_password)),
         change("/settings/account/sessions/{id}/end", post(account::end_session)),
@@ -151,6 +154,7 @@ pub fn pages() -> Vec<Route> {
         change("/settings/reviews/sign-off", post(reviews::sign_off)),
         show("/settings/policies", get(policies::policies)),
         change("/settings/policies", post(policies::save)),
+        change("/settings/alerts/channels/{name}/test", post(alerts::test)),
     ]
 }
 

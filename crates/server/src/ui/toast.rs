@@ -78,6 +78,10 @@ happenings! {
     MemberAdded "member-added" "Added to the team",
     /// Somebody was taken out of a team.
     MemberRemoved "member-removed" "Removed from the team",
+    /// An alert that couldn't be delivered is tried anew.
+    AlertRetried "alert-retried" "The alert is on its way again",
+    /// A channel took a test alert.
+    AlertTested "alert-tested" "The channel took the test alert",
 }
 
 /// A toast: what happened, and to what.

@@ -77,7 +77,7 @@ async fn a_token_revoked_on_one_node_is_refused_by_the_other_at_once() {
     let answer = second.as_(&admin.token).put(&path, &json!({ "revoke": true })).await.expect(200).json();
     assert_eq!(answer["receipt"]["seq"], head + 1);
     assert_eq!(nodes(&answer["receipt"]), (vec!["first", "second"], vec![]));
-    let metrics = first.app.metrics.text(&first.app.feed, first.app.fleet.as_ref(), None);
+    let metrics = first.app.metrics.text(&first.app.feed, first.app.fleet.as_ref(), None, &[]);
     let shown = |name: &str| {
         let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap().parse::<f64>().unwrap()

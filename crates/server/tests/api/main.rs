@@ -30,6 +30,9 @@ macro_rules! on_both_databases {
     };
 }
 mod activity;
+mod alert_channels;
+mod alerts;
+mod audit_export;
 mod audit_page;
 mod bad_input;
 mod bad_requests;

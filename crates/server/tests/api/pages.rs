@@ -98,6 +98,9 @@ const TABLE: &[Row] = &[
     ("POST", "/settings/reviews/sign-off", &[("comment", "seen")], admins(303)),
     ("GET", "/settings/policies", &[], [401, 401, 401, 403, 403, 200]),
     ("POST", "/settings/policies", POLICIES, admins(303)),
+    ("GET", "/settings/alerts", &[], SIGNED_IN),
+    ("POST", "/settings/alerts/deliveries/{id}/retry", &[], NO_SUCH),
+    ("POST", "/settings/alerts/channels/{name}/test", &[], [401, 401, 401, 403, 403, 404]),
     ("GET", "/settings/account", &[], [401, 401, 401, 200, 200, 200]),
     ("POST", "/settings/account/sign-out-everywhere", &[], [401, 401, 401, 303, 303, 303]),
     (

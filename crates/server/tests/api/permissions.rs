@@ -73,6 +73,22 @@ const TABLE: &[Row] = &[
     ("GET", "/api/user-tokens/service", Nothing, NO_BODY, [401, 401, 403, 403, 403, 200, 403, 200]),
     ("GET", "/api/user-tokens/current", Nothing, NO_BODY, [401, 401, 403, 200, 200, 200, 200, 200]),
     ("DELETE", "/api/user-tokens/current", Nothing, NO_BODY, [401, 401, 403, 204, 204, 204, 204, 204]),
+    ("GET", "/api/alerts", Nothing, NO_BODY, [401, 401, 403, 200, 200, 200, 200, 200]),
+    ("GET", "/api/alerts/deliveries", Nothing, NO_BODY, [401, 401, 403, 200, 200, 200, 200, 200]),
+    (
+        "POST",
+        "/api/alerts/deliveries/{id}/retry",
+        Nothing,
+        |_| json!({}),
+        [401, 401, 403, 404, 404, 404, 404, 404],
+    ),
+    (
+        "POST",
+        "/api/alerts/channels/{name}/test",
+        Nothing,
+        |_| json!({}),
+        [401, 401, 403, 403, 403, 404, 403, 404],
+    ),
     ("GET", "/api/user-tokens/{id}", Token, NO_BODY, [401, 401, 403, 404, 404, 200, 404, 200]),
     (
         "PUT",

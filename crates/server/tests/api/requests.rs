@@ -299,7 +299,7 @@ async fn every_decision_is_one_row() {
         });
     }
     asking.join_all().await;
-    let metrics = server.app.metrics.text(&server.app.feed, None, None);
+    let metrics = server.app.metrics.text(&server.app.feed, None, None, &[]);
     let counted = |outcome: &str| {
         let name = format!("tokenhouse_checks_total{{at=\"forward_auth\",outcome=\"{outcome}\"}} ");
         metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse::<u64>().unwrap()

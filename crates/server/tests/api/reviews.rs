@@ -156,12 +156,12 @@ async fn dead_tokens_that_are_tried_are_found(server: TestServer) {
     let (id, secret) = service_token(&server, &ada, &robot, "dead", None).await;
     set_revoked(&server, &ada.token, id, true).await;
     let revoked = server.clock.now();
-    server.app.dead_tokens.flush(&server.app.store).await.unwrap();
+    server.app.dead_tokens.flush(&server.app.store, &server.app.alerts.routes).await.unwrap();
     assert_eq!(found(&server, &ada, "still_tried").await, Vec::<Value>::new());
     server.pass_days(2);
     let tried = server.clock.now();
     forward_auth(&server, &secret, "GET").await.expect(401);
-    server.app.dead_tokens.flush(&server.app.store).await.unwrap();
+    server.app.dead_tokens.flush(&server.app.store, &server.app.alerts.routes).await.unwrap();
     let findings = found(&server, &ada, "still_tried").await;
     assert_eq!(token_ids(&findings), [id]);
     assert_eq!(findings[0]["severity"], "high");
@@ -172,7 +172,7 @@ async fn dead_tokens_that_are_tried_are_found(server: TestServer) {
     server.pass_days(1);
     assert_eq!(found(&server, &ada, "still_tried").await, Vec::<Value>::new(), "that is long ago");
     forward_auth(&server, &secret, "GET").await.expect(401);
-    server.app.dead_tokens.flush(&server.app.store).await.unwrap();
+    server.app.dead_tokens.flush(&server.app.store, &server.app.alerts.routes).await.unwrap();
     assert_eq!(token_ids(&found(&server, &ada, "still_tried").await), [id]);
     set_revoked(&server, &ada.token, id, false).await;
     assert_eq!(found(&server, &ada, "still_tried").await, Vec::<Value>::new(), "it works again");

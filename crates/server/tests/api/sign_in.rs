@@ -78,7 +78,7 @@ async fn a_person_signs_in_by_user_name_or_address(server: TestServer) {
 
 /// How many passwords the server has hashed or verified.
 fn passwords_computed(server: &TestServer) -> u64 {
-    let metrics = server.app.metrics.text(&server.app.feed, None, None);
+    let metrics = server.app.metrics.text(&server.app.feed, None, None, &[]);
     let line = metrics.lines().find_map(|line| line.strip_prefix("tokenhouse_passwords_total "));
     line.unwrap().parse().unwrap()
 }

@@ -2,6 +2,8 @@
 //! storage that fails, and the proxies in front of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod alerts;
+mod audit_export;
 mod client;
 mod demo;
 mod durability;

@@ -1,9 +1,11 @@
 //! What the store promises, on both databases. One program, so that PostgreSQL is started once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod alerts;
 mod audit;
 mod directory;
 mod directory_people;
+mod due;
 mod feed;
 mod governance;
 mod knocks;

@@ -260,6 +260,7 @@ fn category_title(category: &str) -> &str {
         "user" => "People",
         "team" => "Teams",
         "setup" => "Setup",
+        "alert" => "Alerts",
         other => other,
     }
 }

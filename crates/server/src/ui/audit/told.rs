@@ -67,6 +67,8 @@ fn sentence(record: &Record) -> (String, bool) {
         Action::TokenRotationPlanned => ("planned the rotation of the token", true),
         Action::TokenIdleAnnounced => ("announced to revoke the token", true),
         Action::TokenLeaked => ("reported as leaked the token", true),
+        Action::AlertRetried => ("retried the delivery of an alert through", true),
+        Action::AlertTested => ("sent a test alert through", true),
     };
     (verb.to_owned(), is_named)
 }

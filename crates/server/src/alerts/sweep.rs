@@ -1,0 +1,135 @@
+//! Alerts on what the clock brings about, and on what the server knows of itself.
+//!
+//! How far tokens have been looked at is kept as an instant. Each sweep looks at those that have reached a step
+//! since, which an index finds, so it costs what it finds.
+
+use std::sync::Arc;
+
+use tokenhouse_core::clock::Timestamp;
+use tokenhouse_store::alerts::{NewAlert, Outbox};
+use tokenhouse_store::due::{self, After, later_than};
+use tokenhouse_store::tokens::Token;
+use tokenhouse_store::{Error, positions};
+
+use super::rules;
+use crate::app::App;
+
+/// The positions' names.
+const EXPIRING: &str = "alerts.expiring";
+const UNUSED: &str = "alerts.unused";
+
+/// Days before the expiry, and those of the step after it.
+const STEPS: [(i64, i64); 3] = [(30, 7), (7, 1), (1, 0)];
+
+/// Tokens that are told of in one transaction.
+const PAGE: i64 = 200;
+
+/// Looks at everything once.
+pub async fn work(app: Arc<App>) {
+    if let Err(error) = sweep(&app).await {
+        tracing::warn!(%error, "alerts that the clock brings have to wait; trying again");
+    }
+}
+
+/// Looks at everything once, at the present instant.
+pub async fn sweep(app: &App) -> Result<(), Error> {
+    let now = app.clock.now();
+    expiring(app, now).await?;
+    unused(app, now).await?;
+    let mut alerts: Vec<NewAlert> = silent(app, now).await?;
+    let trouble = app.requests.as_ref().and_then(|log| log.state().trouble);
+    alerts.extend(trouble.map(|trouble| rules::log_failing(now, &trouble)));
+    let broken = app.verification.last().and_then(|verified| verified.outcome.err());
+    alerts.extend(broken.map(|broken| rules::trail_broken(now, &broken.to_string())));
+    tell(app, alerts).await
+}
+
+/// Tokens that expire in 30, 7 or 1 days; where several steps were missed, only the last one is told.
+async fn expiring(app: &App, now: Timestamp) -> Result<(), Error> {
+    let Some(before) = begun(app, EXPIRING, now).await? else { return Ok(()) };
+    for (days, next) in STEPS {
+        let (from, until) = (before.plus_days(days).max(now.plus_days(next)), now.plus_days(days));
+        let mut after = later_than(from);
+        while after.0 < until {
+            let mut reader = app.store.read().await?;
+            let page = due::expiring(&mut reader, after, until, (days, now), PAGE).await?;
+            drop(reader);
+            let alerts = page.iter().map(|token| rules::expiring(now, token, days)).collect();
+            tell(app, alerts).await?;
+            let Some(next) = next_page(&page, |token| token.expires_at) else { break };
+            after = next;
+        }
+    }
+    advance(app, EXPIRING, before, now).await
+}
+
+/// Tokens that nobody has used for so many days.
+async fn unused(app: &App, now: Timestamp) -> Result<(), Error> {
+    let days = app.config.alerts.unused_days.get();
+    let until = now.plus_days(-i64::from(days));
+    let Some(before) = begun(app, UNUSED, until).await? else { return Ok(()) };
+    let last_use = |token: &Token| token.last_used_at.unwrap_or(token.created_at);
+    let mut after = later_than(before);
+    while after.0 < until {
+        let mut reader = app.store.read().await?;
+        let page = due::unused(&mut reader, after, until, now, PAGE).await?;
+        drop(reader);
+        // The last uses of the last seconds are in memory only.
+        let unused = page.iter().filter(|token| is_quiet_since(app, token, until));
+        tell(app, unused.map(|token| rules::unused(now, token, days)).collect()).await?;
+        let Some(next) = next_page(&page, |token| Some(last_use(token))) else { break };
+        after = next;
+    }
+    advance(app, UNUSED, before, until).await
+}
+
+/// SCIM tokens whose directory has stopped.
+async fn silent(app: &App, now: Timestamp) -> Result<Vec<NewAlert>, Error> {
+    let silence = i64::try_from(app.config.alerts.scim_silence.as_micros()).unwrap_or(i64::MAX);
+    let until = Timestamp::from_micros(now.micros().saturating_sub(silence));
+    let found = due::silent(&mut *app.store.read().await?, until, now).await?;
+    let silent = found.iter().filter(|token| is_quiet_since(app, token, until));
+    Ok(silent.map(|token| rules::silent(now, token)).collect())
+}
+
+/// Whether this server knows of no use of a token after this instant.
+fn is_quiet_since(app: &App, token: &Token, at: Timestamp) -> bool {
+    app.feed.index().last_use(&token.hash).is_none_or(|used| used.at <= at)
+}
+
+/// How far tokens have been looked at; `None` if there is nothing to look at. Who has never looked begins here: what
+/// lies before is not told all at once.
+async fn begun(app: &App, position: &str, until: Timestamp) -> Result<Option<Timestamp>, Error> {
+    let before = positions::find(&mut *app.store.read().await?, position).await?;
+    let Some(before) = before.map(Timestamp::from_micros) else {
+        let mut outbox = Outbox::begin(&app.store, &app.alerts.routes).await?;
+        outbox.advance(position, None, until.micros()).await?;
+        outbox.commit().await?;
+        return Ok(None);
+    };
+    Ok((before < until).then_some(before))
+}
+
+async fn advance(app: &App, position: &str, from: Timestamp, to: Timestamp) -> Result<(), Error> {
+    let mut outbox = Outbox::begin(&app.store, &app.alerts.routes).await?;
+    // If another server was faster, it has told the same.
+    outbox.advance(position, Some(from.micros()), to.micros()).await?;
+    outbox.commit().await
+}
+
+async fn tell(app: &App, alerts: Vec<NewAlert>) -> Result<(), Error> {
+    if alerts.is_empty() {
+        return Ok(());
+    }
+    let mut outbox = Outbox::begin(&app.store, &app.alerts.routes).await?;
+    for alert in &alerts {
+        outbox.tell(alert).await?;
+    }
+    outbox.commit().await
+}
+
+/// Where the next page begins, if this one is full.
+fn next_page(page: &[Token], at: impl Fn(&Token) -> Option<Timestamp>) -> Option<After> {
+    let is_full = i64::try_from(page.len()).is_ok_and(|length| length == PAGE);
+    page.last().filter(|_| is_full).and_then(|last| Some((at(last)?, last.id)))
+}

@@ -1,0 +1,198 @@
+//! Export of the audit trail to whoever keeps such things (a SIEM), record by record as they are committed.
+//!
+//! How far an export has come is kept in the store, under its name. Its position moves on after the target has
+//! taken the records, so none is lost; where the target knows by itself what it has (the file by its last line, a webhook
+//! by the number of a message), none is doubled either. In a fleet one server exports at a time.
+
+mod file;
+mod ocsf;
+mod syslog;
+
+use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokenhouse_core::clock::Timestamp;
+use tokenhouse_store::audit::{self, StoredRecord};
+use tokenhouse_store::positions;
+
+use crate::alerts::{Failure, webhook};
+use crate::api::activity::Activity;
+use crate::app::App;
+use crate::config::export::{AuditExport, Format, Target};
+
+/// Records that are sent together.
+const PAGE: i64 = 200;
+
+/// For how long one server of a fleet has an export for itself.
+const CLAIM_SECONDS: i64 = 60;
+
+/// The longest pause after failures.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// One of the exports.
+#[derive(Debug)]
+pub struct Export {
+    /// As it is configured.
+    config: AuditExport,
+    /// Posts, where that is needed.
+    client: Option<reqwest::Client>,
+    /// How many records it is behind, as far as this server knows.
+    behind: AtomicI64,
+    waiting: Mutex<Waiting>,
+}
+
+/// After failures.
+#[derive(Clone, Copy, Default, Debug)]
+struct Waiting {
+    failures: u32,
+    until: Option<Timestamp>,
+}
+
+/// Why nothing could be exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The store can't be read.
+    #[error(transparent)]
+    Store(#[from] tokenhouse_store::Error),
+    /// The file or the connection fails.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The webhook didn't take it.
+    #[error(transparent)]
+    Webhook(#[from] Failure),
+    /// The connection can't be encrypted.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The name of the export can't be part of a header.
+    #[error("the name of the export can't be sent")]
+    Name(#[from] http::header::InvalidHeaderValue),
+}
+
+impl Export {
+    /// Those that are configured.
+    pub fn all(configured: &[AuditExport]) -> Result<Vec<Self>, reqwest::Error> {
+        let one = |config: &AuditExport| {
+            let client = matches!(config.to, Target::Webhook { .. }).then(webhook::client).transpose()?;
+            let (behind, waiting) = (AtomicI64::new(0), Mutex::default());
+            Ok(Self { config: config.clone(), client, behind, waiting })
+        };
+        configured.iter().map(one).collect()
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// How many records it is behind, as far as this server knows.
+    pub fn behind(&self) -> i64 {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    fn position(&self) -> String {
+        format!("export.{}", self.config.name)
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The form in which a record leaves, in one line.
+    fn line(&self, stored: StoredRecord) -> String {
+        match self.config.format {
+            // Numbers, texts and what was JSON before always have a JSON form.
+            Format::Json => serde_json::to_string(&Activity::from(stored)).unwrap_or_default(),
+            Format::Ocsf => ocsf::event(&stored).to_string(),
+        }
+    }
+}
+
+/// Sends what one export hasn't yet, unless it has failed a short time ago.
+pub async fn work(app: Arc<App>, number: usize) {
+    let Some(export) = app.exports.get(number) else { return };
+    let now = app.clock.now();
+    if export.waiting().until.is_some_and(|until| now < until) {
+        return;
+    }
+    let done = run(&app, export).await;
+    let mut waiting = export.waiting();
+    let Err(error) = done else {
+        *waiting = Waiting::default();
+        return;
+    };
+    waiting.failures = waiting.failures.saturating_add(1);
+    let pause = Duration::from_secs(1).saturating_mul(1 << waiting.failures.min(6)).min(LONGEST_PAUSE);
+    waiting.until = Some(now.plus_seconds(i64::try_from(pause.as_secs()).unwrap_or(i64::MAX)));
+    tracing::warn!(export = export.name(), %error, "the audit trail could not be exported; trying again");
+}
+
+/// Sends whatever it hasn't yet.
+pub async fn run(app: &App, export: &Export) -> Result<(), ExportError> {
+    let position = export.position();
+    loop {
+        let mut reader = app.store.read().await?;
+        let (head, _) = audit::head(&mut reader).await?;
+        let known = positions::find(&mut reader, &position).await?.unwrap_or_default();
+        drop(reader);
+        export.behind.store((head.seq - known).max(0), Ordering::Relaxed);
+        if head.seq <= known {
+            return Ok(());
+        }
+        let now = app.clock.now();
+        let claim = (now, now.plus_seconds(CLAIM_SECONDS));
+        let Some(at) = positions::claim(&app.store, &position, &app.node, claim, 0).await? else {
+            // Another server does.
+            return Ok(());
+        };
+        let at = if let Target::File(path) = &export.config.to {
+            // Written, but not noted before the process ended.
+            let last = file::last(path.clone(), export.config.format).await?;
+            if last > head.seq {
+                let text = "the file has more records than the audit trail: is it that of another store?";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
+            }
+            at.max(last)
+        } else {
+            at
+        };
+        let records = audit::after(&mut *app.store.read().await?, at, PAGE).await?;
+        // Nobody is told of what a loss of power might undo.
+        app.store.settle().await?;
+        let sent = send(app, export, at, records).await?;
+        positions::move_on(&app.store, &position, &app.node, sent).await?;
+    }
+}
+
+/// Sends some records and gives the number of the last one that was taken.
+async fn send(app: &App, export: &Export, at: i64, records: Vec<StoredRecord>) -> Result<i64, ExportError> {
+    let last = records.last().map_or(at, |stored| stored.record.seq);
+    match &export.config.to {
+        Target::File(path) => {
+            let lines = records.into_iter().map(|stored| export.line(stored) + "\n").collect();
+            file::append(path.clone(), lines).await?;
+        }
+        Target::Syslog(to) => {
+            let messages = records.into_iter().map(|stored| {
+                let (at, action) = (stored.record.at, stored.record.action.clone());
+                syslog::message(&app.node, at, &action, &export.line(stored))
+            });
+            syslog::send(to, messages.collect()).await?;
+        }
+        Target::Webhook { url, secret } => {
+            let Some(client) = &export.client else { return Ok(at) };
+            for stored in records {
+                let seq = stored.record.seq;
+                let (id, body) = (format!("{}-{seq}", export.name()), export.line(stored));
+                let headers = webhook::signed(&secret.0, &id, app.clock.now(), &body)?;
+                if let Err(failure) = webhook::post(client, &url.0, headers, body).await {
+                    // What was taken before is not sent again.
+                    positions::move_on(&app.store, &export.position(), &app.node, seq - 1).await?;
+                    return Err(failure.into());
+                }
+            }
+        }
+    }
+    Ok(last)
+}

@@ -1,0 +1,411 @@
+//! How alerts leave: signed, again and again until they arrive, and to nobody else.
+
+use std::collections::BTreeMap;
+use std::process::Child;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use axum::response::IntoResponse as _;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{HeaderMap, StatusCode, header};
+use ring::hmac;
+use serde_json::{Value, json};
+use tokenhouse::alerts::delivery::{self, PAUSES};
+use tokenhouse::alerts::trail;
+use tokenhouse::config;
+use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::people::Role;
+use tokenhouse_testkit::process::{tool, until};
+use tokenhouse_testkit::server::{Account, TestServer};
+use tokio::net::TcpListener;
+
+use super::alerts::quiet;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+type Got = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
+
+/// Whoever is told by webhooks.
+struct Receiver {
+    url: String,
+    got: Got,
+    status: Arc<AtomicU16>,
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let (got, status) = (Got::default(), Arc::new(AtomicU16::new(204)));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}/hook?key=hunter2", listener.local_addr().unwrap());
+        let (kept, answered) = (Arc::clone(&got), Arc::clone(&status));
+        let routes = axum::Router::new().fallback(async move |headers: HeaderMap, body: Bytes| {
+            kept.lock().unwrap().push((headers, body));
+            let status = StatusCode::from_u16(answered.load(Ordering::SeqCst)).unwrap();
+            (status, [(header::LOCATION, "/elsewhere")]).into_response()
+        });
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Self { url, got, status }
+    }
+
+    fn answer(&self, status: u16) {
+        self.status.store(status, Ordering::SeqCst);
+    }
+
+    fn take(&self) -> Vec<(HeaderMap, Bytes)> {
+        std::mem::take(&mut *self.got.lock().unwrap())
+    }
+
+    fn bodies(&self) -> Vec<Value> {
+        self.take().iter().map(|(_, body)| serde_json::from_slice(body).unwrap()).collect()
+    }
+}
+
+/// The signature, computed by other means.
+fn is_signed(headers: &HeaderMap, body: &[u8]) -> bool {
+    let text = |name: &str| headers[name].to_str().unwrap();
+    let key = BASE64_STANDARD.decode(&SECRET["whsec_".len()..]).unwrap();
+    let signed = [text("webhook-id").as_bytes(), text("webhook-timestamp").as_bytes(), body].join(&b'.');
+    let signature = text("webhook-signature").strip_prefix("v1,").unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    hmac::verify(&key, &signed, &BASE64_STANDARD.decode(signature).unwrap()).is_ok()
+}
+
+/// `[alerts]` as it would be read from a file.
+fn alerts(text: &str) -> config::Alerts {
+    let config = format!("[alerts]\n{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokenhouse.toml");
+    std::fs::write(&file, config).unwrap();
+    config::Config::load(Some(&file), []).unwrap().alerts
+}
+
+fn webhook(name: &str, receiver: &Receiver) -> String {
+    format!("[[alerts.webhooks]]\nname = '{name}'\nurl = '{}'\nsecret = '{SECRET}'\n", receiver.url)
+}
+
+async fn server_with(text: &str) -> TestServer {
+    quiet(TestServer::builder().configured(|config| config.alerts = alerts(text))).await
+}
+
+/// Follows the trail and empties the outbox.
+async fn tell(server: &TestServer) {
+    trail::follow(&server.app).await.unwrap();
+    delivery::deliver(&server.app).await.unwrap();
+}
+
+async fn deliveries(server: &TestServer, with: &Account, query: &str) -> Vec<Value> {
+    let page = server.as_(&with.token).get(&format!("/api/alerts/deliveries{query}")).await;
+    page.expect(200).json()["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_webhook_is_signed_and_slack_gets_a_text() {
+    let (hook, slack) = (Receiver::start().await, Receiver::start().await);
+    let chat = format!("[[alerts.slack]]\nname = 'chat'\nurl = '{}'\n", slack.url);
+    let server = server_with(&(webhook("ops", &hook) + &chat)).await;
+    let ada = server.service_user("Ada <b> & co", Role::Admin).await;
+    tell(&server).await;
+    let (headers, body) = hook.take().remove(0);
+    assert!(is_signed(&headers, &body));
+    assert!(!is_signed(&headers, b"{}"), "the test sees a wrong signature");
+    assert_eq!(headers["webhook-id"], "alert-1");
+    assert_eq!(headers["webhook-timestamp"], server.clock.now().seconds().to_string());
+    assert_eq!(headers["content-type"], "application/json");
+    let told: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&told["type"], &told["data"]["user_id"]), (&json!("user.admin_given"), &json!(ada.id)));
+    assert_eq!(told["data"]["title"], "Ada <b> & co is now an Admin");
+    assert_eq!(told["data"]["url"], format!("https://tokens.example.com/settings/people/users/{}", ada.id));
+    let text = slack.bodies()[0]["text"].as_str().unwrap().to_owned();
+    assert!(text.starts_with("*Ada &lt;b&gt; &amp; co is now an Admin*\n"), "{text}");
+    tell(&server).await;
+    assert!(hook.take().is_empty() && slack.take().is_empty(), "what has arrived isn't sent again");
+}
+
+#[tokio::test]
+async fn what_does_not_arrive_is_tried_ever_less_often_until_it_is_dead() {
+    let hook = Receiver::start().await;
+    let server = server_with(&webhook("ops", &hook)).await;
+    let people = server.people().await;
+    let ada = &people.admin;
+    hook.answer(503);
+    tell(&server).await;
+    let id = hook.take().remove(0).0["webhook-id"].clone();
+    let mut answered = 503;
+    for (number, pause) in PAUSES.into_iter().enumerate() {
+        let pending = deliveries(&server, ada, "?state=pending").await;
+        assert_eq!((pending.len(), &pending[0]["attempts"]), (1, &json!(number + 1)));
+        assert_eq!(pending[0]["last_error"], format!("the receiver answered {answered}"));
+        let due = server.clock.now().micros() + i64::try_from(pause.as_micros()).unwrap();
+        server.clock.turn_to(Timestamp::from_micros(due - 1));
+        tell(&server).await;
+        assert!(hook.take().is_empty(), "attempt {number} came too early");
+        server.clock.turn_to(Timestamp::from_micros(due));
+        // A redirect is not followed: it would lead where nobody wanted it.
+        answered = if number % 2 == 0 { 307 } else { 503 };
+        hook.answer(answered);
+        tell(&server).await;
+        let got = hook.take();
+        assert_eq!(got.len(), 1);
+        assert_eq!(got[0].0["webhook-id"], id, "the same thing keeps its number");
+        assert!(is_signed(&got[0].0, &got[0].1));
+    }
+    let dead = deliveries(&server, ada, "?state=dead").await;
+    assert_eq!((dead.len(), &dead[0]["attempts"]), (1, &json!(9)));
+    assert_eq!(dead[0]["next_attempt_at"], Value::Null);
+    server.pass_days(100);
+    tell(&server).await;
+    assert!(hook.take().is_empty());
+    // By hand, from the page.
+    hook.answer(200);
+    let browser = server.browser(ada).await;
+    let page = browser.get("/settings/alerts").await.expect(200).text();
+    assert!(page.contains("the receiver answered") && page.contains("Retry"), "{page}");
+    let retry = format!("/settings/alerts/deliveries/{}/retry", dead[0]["id"]);
+    browser.post_form(&retry, &[]).await.expect(303);
+    tell(&server).await;
+    assert_eq!(hook.take().len(), 1);
+    assert_eq!(deliveries(&server, ada, "?state=dead").await.len(), 0);
+    browser.post_form(&retry, &[]).await.expect(409);
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_gone_is_not_asked_again() {
+    let hook = Receiver::start().await;
+    let server = server_with(&webhook("ops", &hook)).await;
+    let ada = server.person("Ada", Role::Admin).await;
+    hook.answer(410);
+    tell(&server).await;
+    let dead = deliveries(&server, &ada, "?state=dead").await;
+    assert_eq!((hook.take().len(), &dead[0]["attempts"]), (1, &json!(1)));
+    server.as_(&ada.token).get("/api/alerts/deliveries?state=gone").await.problem(422);
+}
+
+#[tokio::test]
+async fn nothing_that_is_told_holds_the_secrets_of_a_channel() {
+    // Nobody listens there.
+    let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+    let hook = Receiver {
+        url: format!("http://me:hunter2@{closed}/hunter2?key=hunter2"),
+        got: Got::default(),
+        status: Arc::default(),
+    };
+    let server = server_with(&webhook("ops", &hook)).await;
+    let ada = server.person("Ada", Role::Admin).await;
+    tell(&server).await;
+    let pending = deliveries(&server, &ada, "").await;
+    let error = pending[0]["last_error"].as_str().unwrap();
+    assert!(error.contains("onnection refused") && !error.contains("hunter2"), "{error}");
+    let tested = server.as_(&ada.token).post("/api/alerts/channels/ops/test", &json!({})).await;
+    let tested = tested.expect(200).json();
+    assert_eq!(tested["delivered"], false);
+    assert!(!tested.to_string().contains("hunter2"), "{tested}");
+}
+
+#[tokio::test]
+async fn what_is_about_a_persons_own_goes_to_that_person_and_nowhere_else() {
+    let hook = Receiver::start().await;
+    let mail = Mail::start(false);
+    let server = server_with(&(webhook("ops", &hook) + &mail.config())).await;
+    let people = server.people().await;
+    tell(&server).await;
+    hook.take();
+    mail.take();
+    // Mia's own token is used elsewhere.
+    for ip in ["198.51.100.7", "203.0.113.9"] {
+        let from = server.as_(&people.member.token).with("x-forwarded-for", ip);
+        from.get("/api/user-tokens/current").await.expect(200);
+        tokenhouse::alerts::checks::new_networks(&server.app).await.unwrap();
+    }
+    mail.stop();
+    delivery::deliver(&server.app).await.unwrap();
+    assert!(hook.take().is_empty(), "no webhook is told");
+    let own = deliveries(&server, &people.member, "").await;
+    assert_eq!((own.len(), &own[0]["kind"]), (1, &json!("token.new_network")));
+    assert_eq!(own[0]["alert"]["token_id"], people.member.token_id);
+    // An Admin sees that something to Mia didn't arrive, and nothing of what.
+    let shown = deliveries(&server, &people.admin, "?state=pending").await;
+    let hidden: Vec<_> = shown.iter().filter(|one| one["kind"] == "personal").collect();
+    assert_eq!((hidden.len(), &hidden[0]["alert"]), (1, &Value::Null));
+    let text = hidden[0].to_string();
+    assert!(!text.contains("first") && !text.contains("token_id") && !text.contains("203.0.113"), "{text}");
+    assert!(deliveries(&server, &people.manager, "").await.is_empty());
+    let retry = format!("/api/alerts/deliveries/{}/retry", own[0]["id"]);
+    server.as_(&people.manager.token).post(&retry, &json!({})).await.problem(404);
+    let retried = server.as_(&people.admin.token).post(&retry, &json!({})).await.expect(200).json();
+    assert_eq!((&retried["kind"], &retried["alert"]), (&json!("personal"), &Value::Null));
+    let page = server.browser(&people.admin).await.get("/settings/alerts").await.expect(200).text();
+    assert!(!page.contains("Your token"), "{page}");
+    // The record of it names the channel only.
+    let records = server.as_(&people.admin.token).get("/api/activity?action=alert.retried").await.json();
+    assert_eq!(records["items"][0]["entity"]["name"], "email");
+}
+
+#[tokio::test]
+async fn an_admin_who_is_none_any_more_is_told_nothing() {
+    let mail = Mail::start(false);
+    let server = server_with(&mail.config()).await;
+    let people = server.people().await;
+    trail::follow(&server.app).await.unwrap();
+    let other = server.person("Eve", Role::Admin).await;
+    let path = format!("/api/users/{}", people.admin.id);
+    server.as_(&other.token).put(&path, &json!({ "role": "Member" })).await.expect(200);
+    delivery::deliver(&server.app).await.unwrap();
+    assert!(mail.take().is_empty());
+    let dead = deliveries(&server, &other, "?state=dead").await;
+    assert_eq!(dead[0]["last_error"], "the account may not know of it any more");
+}
+
+#[tokio::test]
+async fn mail_has_a_plain_and_an_html_part_and_comes_encrypted() {
+    let mail = Mail::start(true);
+    let server = server_with(&mail.config()).await;
+    server.person("Ada", Role::Admin).await;
+    server.person("Mia", Role::Member).await;
+    tell(&server).await;
+    assert_eq!(mail.take().len(), 1);
+    let robot = server.service_user("Robot <b>", Role::Admin).await;
+    tell(&server).await;
+    let got = mail.take();
+    let [text] = got.as_slice() else { panic!("{} mails", got.len()) };
+    let fields: BTreeMap<_, _> = text.lines().filter_map(|line| line.split_once(": ")).collect();
+    assert_eq!(fields["X-RcptTo"], "ada@example.com", "{text}");
+    assert_eq!(fields["From"], "Tokenhouse <tokenhouse@example.com>");
+    assert_eq!(fields["Subject"], "Robot <b> is now an Admin");
+    assert!(text.contains("multipart/alternative") && text.contains("text/plain"), "{text}");
+    assert!(
+        text.contains("text/html") && text.contains("<h1>Robot &#60;b&#62; is now an Admin</h1>"),
+        "{text}"
+    );
+    assert!(text.contains(&format!("/settings/people/users/{}", robot.id)), "{text}");
+    // A server whose certificate nobody trusts gets nothing.
+    let untrusted =
+        mail.config().lines().filter(|line| !line.starts_with("ca =")).collect::<Vec<_>>().join("\n");
+    let server = server_with(&untrusted).await;
+    let ada = server.person("Ada", Role::Admin).await;
+    tell(&server).await;
+    assert!(mail.take().is_empty());
+    let failed = deliveries(&server, &ada, "?state=pending").await;
+    assert!(failed[0]["last_error"].as_str().unwrap().contains("certificate"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_server_without_encryption_gets_no_mail_unless_that_is_wanted() {
+    let mail = Mail::start(false);
+    let server = server_with(&mail.config().replace("tls = \"none\"", "tls = \"required\"")).await;
+    let ada = server.person("Ada", Role::Admin).await;
+    tell(&server).await;
+    assert!(mail.take().is_empty());
+    assert_eq!(deliveries(&server, &ada, "?state=pending").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_channel_is_tested_from_page_and_api() {
+    let hook = Receiver::start().await;
+    let mail = Mail::start(false);
+    let server = server_with(&(webhook("ops", &hook) + &mail.config())).await;
+    let ada = server.person("Ada", Role::Admin).await;
+    let browser = server.browser(&ada).await;
+    let page = browser.get("/settings/alerts").await.expect(200).text();
+    assert!(page.contains("/settings/alerts/channels/ops/test") && page.contains("Webhook"), "{page}");
+    browser.post_form("/settings/alerts/channels/ops/test", &[]).await.expect(303);
+    let (headers, body) = hook.take().remove(0);
+    assert!(is_signed(&headers, &body));
+    hook.answer(500);
+    let page = browser.post_form("/settings/alerts/channels/ops/test", &[]).await.expect(422).text();
+    assert!(page.contains("The test alert did not arrive") && page.contains("answered 500"), "{page}");
+    let admin = server.as_(&ada.token);
+    let test = async |name: &str| admin.post(&format!("/api/alerts/channels/{name}/test"), &json!({})).await;
+    assert_eq!(test("ops").await.expect(200).json()["error"], "the receiver answered 500");
+    assert_eq!(test("email").await.expect(200).json(), json!({ "delivered": true, "error": null }));
+    let got = mail.take();
+    assert!(got.len() == 1 && got[0].contains("X-RcptTo: ada@example.com"), "{got:?}");
+    test("nothing").await.problem(404);
+    let records = admin.get("/api/activity?action=alert.tested").await.json();
+    assert_eq!(records["total"], 4);
+}
+
+#[tokio::test]
+async fn a_page_without_alerts_says_how_there_will_be_some() {
+    let server = server_with("").await;
+    let people = server.people().await;
+    let page = server.browser(&people.admin).await.get("/settings/alerts").await.expect(200).text();
+    assert!(page.contains("Nobody is told yet") && page.contains("[[alerts.webhooks]]"), "{page}");
+    assert!(page.contains("Nothing needs attention"), "{page}");
+    let page = server.browser(&people.member).await.get("/settings/alerts").await.expect(200).text();
+    assert!(!page.contains("[[alerts.webhooks]]") && page.contains("Nobody else sees it"), "{page}");
+}
+
+/// A mail server that keeps what it gets: aiosmtpd.
+struct Mail {
+    folder: tempfile::TempDir,
+    port: u16,
+    encrypted: bool,
+    process: Mutex<Child>,
+}
+
+impl Mail {
+    fn start(encrypted: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut command = tool("aiosmtpd");
+        command.arg("--nosetuid").arg("--listen").arg(format!("127.0.0.1:{port}"));
+        if encrypted {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            std::fs::write(folder.path().join("certificate.pem"), made.cert.pem()).unwrap();
+            std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+            command.arg("--tlscert").arg(folder.path().join("certificate.pem"));
+            command.arg("--tlskey").arg(folder.path().join("key.pem"));
+        }
+        command.args(["--class", "aiosmtpd.handlers.Mailbox"]).arg(folder.path().join("mail"));
+        let process = command.spawn().expect("aiosmtpd is installed by `cargo xtask install`");
+        until("the mail server listens", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        Self { folder, port, encrypted, process: Mutex::new(process) }
+    }
+
+    fn config(&self) -> String {
+        let common = format!(
+            "[alerts.email]\nsmtp = \"smtp://localhost:{}\"\nfrom = \"Tokenhouse <tokenhouse@example.com>\"\n",
+            self.port
+        );
+        if self.encrypted {
+            format!(
+                "{common}tls = \"required\"\nca = '{}'\n",
+                self.folder.path().join("certificate.pem").display()
+            )
+        } else {
+            format!("{common}tls = \"none\"\n")
+        }
+    }
+
+    /// Every mail that has come.
+    fn take(&self) -> Vec<String> {
+        let Ok(files) = std::fs::read_dir(self.folder.path().join("mail/new")) else { return Vec::new() };
+        let files = files.map(|file| file.unwrap().path());
+        files
+            .map(|file| {
+                let text = std::fs::read_to_string(&file).unwrap();
+                std::fs::remove_file(file).unwrap();
+                text.replace("=\n", "")
+            })
+            .collect()
+    }
+
+    fn stop(&self) {
+        let mut process = self.process.lock().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+}
+
+impl Drop for Mail {
+    fn drop(&mut self) {
+        let process = self.process.get_mut().unwrap();
+        // An error only says that it has ended already.
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+}
