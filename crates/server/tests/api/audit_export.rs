@@ -230,12 +230,12 @@ async fn a_webhook_gets_each_record_until_it_takes_it() {
         hmac::verify(&key, &signed, &signature).unwrap();
         kept.lock().unwrap().push((headers, body));
     }
-    let kept = kept.lock().unwrap();
+    let kept = kept.lock().unwrap().clone();
     let seq = |body: &Bytes| serde_json::from_slice::<Value>(body).unwrap()["seq"].as_i64().unwrap();
     let mut expected = all(&server).await;
     expected.insert(2, 3);
     assert_eq!(kept.iter().map(|(_, body)| seq(body)).collect::<Vec<_>>(), expected);
-    for (headers, body) in kept.iter() {
+    for (headers, body) in &kept {
         assert_eq!(headers["webhook-id"], format!("siem-{}", seq(body)));
     }
 }

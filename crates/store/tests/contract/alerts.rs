@@ -129,6 +129,7 @@ async fn a_delivery_is_claimed_by_one_and_tried_until_it_is_dead(s: Setting) {
     assert_eq!((&*first.1, &*second.1), ("ops", "chat"));
     assert_eq!(claim(89).await, [], "somebody has both");
     assert_eq!(claim(90).await.first(), Some(&first), "who claimed it may have ended");
+    assert_eq!(claim(90).await.first(), Some(&second));
     assert_eq!(claim(91).await, []);
     deliveries::release(&s.store).await.unwrap();
     assert_eq!(claim(91).await.first(), Some(&first));
