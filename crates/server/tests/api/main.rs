@@ -58,6 +58,7 @@ mod permissions;
 mod policies;
 mod promises;
 mod report;
+mod request_log;
 mod request_pages;
 mod requests;
 mod reviews;
