@@ -12,7 +12,9 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::documentation::Documentation;
-use crate::api::{activity, alerts, policies, report, requests, reviews, status, teams, user_tokens, users};
+use crate::api::{
+    activity, alerts, leaks, policies, report, requests, reviews, status, teams, user_tokens, users,
+};
 use crate::app::App;
 use crate::error::Error;
 use crate::observe::Observed;
@@ -29,6 +31,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(status::readyz))
         .routes(routes!(oauth::key_set))
         .routes(routes!(oauth::revoke))
+        .routes(routes!(leaks::report))
+        .routes(routes!(leaks::from_github))
         // Whoever has a good token: their own, and what policy adds.
         .routes(routes!(user_tokens::list, user_tokens::generate))
         .routes(routes!(user_tokens::current, user_tokens::revoke_current))

@@ -7,6 +7,7 @@ pub mod body;
 pub(crate) mod csv;
 pub mod documentation;
 pub mod policies;
+pub mod leaks;
 pub mod report;
 pub mod requests;
 pub mod reviews;

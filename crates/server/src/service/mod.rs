@@ -5,6 +5,7 @@ pub mod alerts;
 pub mod audit;
 pub mod directory;
 pub mod hand_over;
+pub mod leaks;
 pub mod passwords;
 pub mod policies;
 pub mod profile;

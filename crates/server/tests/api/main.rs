@@ -46,6 +46,7 @@ mod gateway;
 mod hand_over;
 mod invitations;
 mod last_used;
+mod leaks;
 mod lifecycle;
 mod lineage;
 mod oauth;

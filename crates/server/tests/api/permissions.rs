@@ -54,6 +54,8 @@ const TABLE: &[Row] = &[
     ("GET", "/readyz", Nothing, NO_BODY, [200; 8]),
     ("GET", "/.well-known/jwks.json", Nothing, NO_BODY, [200; 8]),
     ("POST", "/oauth/revoke", Nothing, |_| json!({"token": "unknown"}), [200; 8]),
+    ("POST", "/api/leaks", Nothing, |_| json!({"token": "unknown"}), [202; 8]),
+    ("POST", "/api/leaks/github", Nothing, |_| json!([]), [404; 8]),
     (
         "POST",
         "/oauth/introspect",
