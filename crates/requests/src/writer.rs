@@ -171,7 +171,10 @@ impl Writer {
             if is_closing {
                 let lost = self.segments.state().lost;
                 if lost > 0 {
-                    tracing::error!(lost, "requests could not be recorded since the start, and never will be");
+                    tracing::error!(
+                        lost,
+                        "requests could not be recorded since the start, and never will be"
+                    );
                 }
                 return;
             }

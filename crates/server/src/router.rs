@@ -13,7 +13,8 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::documentation::Documentation;
 use crate::api::{
-    activity, alerts, leaks, policies, report, requests, reviews, status, teams, user_tokens, users,
+    activity, alerts, leaks, policies, report, requests, reviews, service_user_requests, status, teams,
+    user_tokens, users,
 };
 use crate::app::App;
 use crate::error::Error;
@@ -50,6 +51,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::deliveries))
         .routes(routes!(alerts::retry))
+        .routes(routes!(service_user_requests::list, service_user_requests::ask))
+        .routes(routes!(service_user_requests::one, service_user_requests::withdraw))
         .routes(routes!(users::me))
         .routes(routes!(users::revoke_tokens))
         // Managers and Admins.
@@ -62,6 +65,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(requests::of_services))
         .routes(routes!(requests::of_services_summary))
         .routes(routes!(requests::of_services_top))
+        .routes(routes!(service_user_requests::approve))
+        .routes(routes!(service_user_requests::decline))
         .routes(routes!(users::reactivate))
         .routes(routes!(activity::list))
         .routes(routes!(activity::insights))

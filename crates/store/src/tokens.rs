@@ -357,10 +357,7 @@ pub async fn find_by_hash(c: &mut Connection, hash: &TokenHash) -> Result<Option
 }
 
 /// The same, also if it is deleted.
-pub async fn find_by_hash_even_deleted(
-    c: &mut Connection,
-    hash: &TokenHash,
-) -> Result<Option<Token>, Error> {
+pub async fn find_by_hash_even_deleted(c: &mut Connection, hash: &TokenHash) -> Result<Option<Token>, Error> {
     let token = sqlx::query_as(select!(even deleted "t.hash = $1")).bind(hash.as_bytes().as_slice());
     Ok(token.fetch_optional(c).await?)
 }

@@ -67,7 +67,8 @@ async fn leaked(writer: &mut Writer, call: &Call, id: TokenId, find: Find<'_>) -
     let (name, is_known) = (token.name.clone(), token.leaked_at.is_some());
     let mut doomed = tokens::descendants(writer, id).await?;
     doomed.insert(0, token);
-    let alive = doomed.iter().filter(|token| token.revoked_at.is_none() && token.deleted_at.is_none()).count();
+    let alive =
+        doomed.iter().filter(|token| token.revoked_at.is_none() && token.deleted_at.is_none()).count();
     if is_known && alive == 0 {
         return Ok(false);
     }

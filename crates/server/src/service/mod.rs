@@ -12,6 +12,7 @@ pub mod profile;
 pub mod report;
 pub mod requests;
 pub mod reviews;
+pub mod service_user_requests;
 pub mod sessions;
 pub mod teams;
 pub mod tokens;

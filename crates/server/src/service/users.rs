@@ -21,10 +21,10 @@ use crate::error::{Error, Fields};
 pub const INVITATION_DAYS: i64 = 7;
 
 /// The most characters in a purpose.
-const PURPOSE_LIMIT: usize = 2_000;
+pub(super) const PURPOSE_LIMIT: usize = 2_000;
 
 /// The most characters in an owner.
-const OWNER_LIMIT: usize = 255;
+pub(super) const OWNER_LIMIT: usize = 255;
 
 /// What a new account is to be, as typed.
 #[derive(Debug)]
@@ -236,7 +236,7 @@ fn is_answered_for(
 }
 
 /// The ids of the named teams, without `Public`, which everybody is in anyway.
-async fn known_teams(
+pub(super) async fn known_teams(
     writer: &mut Writer,
     fields: &mut Fields,
     names: &[String],

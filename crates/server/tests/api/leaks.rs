@@ -56,7 +56,9 @@ async fn a_leaked_token_is_dead_with_all_that_was_made_with_it(server: TestServe
         assert!(!is_accepted(&server, dead).await);
     }
     // Neither the owner's other tokens nor those of the service user.
-    assert!(is_accepted(&server, &people.admin.token).await && is_accepted(&server, &people.service.token).await);
+    assert!(
+        is_accepted(&server, &people.admin.token).await && is_accepted(&server, &people.service.token).await
+    );
     assert_eq!(head(&server).await - before, 4);
     let records = records(&server, &people.admin.token, 4).await;
     let actions: Vec<_> = records.iter().map(|record| record["action"].as_str().unwrap()).collect();
@@ -69,11 +71,21 @@ async fn a_leaked_token_is_dead_with_all_that_was_made_with_it(server: TestServe
     );
     for record in &records {
         assert_eq!((&record["actor"], &record["via"]["kind"]), (&Value::Null, &json!("system")));
-        assert_eq!((&record["ip"], record["request_id"].as_str()), (&json!("198.51.100.7"), answer.header("x-request-id")));
+        assert_eq!(
+            (&record["ip"], record["request_id"].as_str()),
+            (&json!("198.51.100.7"), answer.header("x-request-id"))
+        );
     }
     let shown = token(&server, &people.admin.token, stolen.id()).await;
-    assert_eq!((&shown["leaked_at"], &shown["status"]), (&json!(server.clock.now().to_string()), &json!("revoked")));
-    assert_eq!(token(&server, &people.admin.token, child.id()).await["leaked_at"], Value::Null, "it didn't leak");
+    assert_eq!(
+        (&shown["leaked_at"], &shown["status"]),
+        (&json!(server.clock.now().to_string()), &json!("revoked"))
+    );
+    assert_eq!(
+        token(&server, &people.admin.token, child.id()).await["leaked_at"],
+        Value::Null,
+        "it didn't leak"
+    );
     // The word stands in list and details, and nowhere else.
     let browser = server.browser(&people.admin).await;
     let text = async |path: String| browser.get(&path).await.expect(200).text();
@@ -97,7 +109,10 @@ async fn what_is_dead_already_is_marked_only(server: TestServer) {
     assert_eq!(head(&server).await - before, 1);
     assert_ne!(token(&server, &people.member.token, revoked.id()).await["leaked_at"], Value::Null);
     let record = records(&server, &people.admin.token, 1).await.remove(0);
-    assert_eq!((&record["action"], &record["changes"]), (&json!("token.leaked"), &json!({ "revoked": [null, 0] })));
+    assert_eq!(
+        (&record["action"], &record["changes"]),
+        (&json!("token.leaked"), &json!({ "revoked": [null, 0] }))
+    );
     // One whose owner is deactivated is revoked, so that it doesn't come back with the owner.
     let admin = server.as_(&people.admin.token);
     admin.delete(&format!("/api/users/{}", people.service.id)).await.expect(204);
@@ -166,9 +181,12 @@ async fn what_a_finder_tells_is_kept_without_the_token(server: TestServer) {
     let people = server.people().await;
     let secret = people.member.token.expose();
     let url = format!("https://example.com/?token={secret}&a=\u{1b}[31m{}", "x".repeat(5_000));
-    report(&server, &json!({ "token": secret, "source": format!("{secret} {}", "y".repeat(500)), "url": url }))
-        .await
-        .expect(202);
+    report(
+        &server,
+        &json!({ "token": secret, "source": format!("{secret} {}", "y".repeat(500)), "url": url }),
+    )
+    .await
+    .expect(202);
     let answer = server.as_(&people.admin.token).get("/api/activity?size=5").await;
     let trail = answer.expect(200).text();
     let parts: Vec<&str> = secret.split('.').collect();
@@ -176,7 +194,10 @@ async fn what_a_finder_tells_is_kept_without_the_token(server: TestServer) {
     let records = records(&server, &people.admin.token, 2).await;
     let told = &records[0]["changes"];
     let url = told["url"][1].as_str().unwrap();
-    assert!(url.starts_with("https://example.com/?token=(token)&a=\u{fffd}[31mxxx") && url.len() <= 2_002, "{url}");
+    assert!(
+        url.starts_with("https://example.com/?token=(token)&a=\u{fffd}[31mxxx") && url.len() <= 2_002,
+        "{url}"
+    );
     assert!(told["source"][1].as_str().unwrap().len() <= 255, "{told}");
 }
 

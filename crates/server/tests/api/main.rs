@@ -78,6 +78,7 @@ mod scim_safety;
 mod scim_users;
 mod scim_values;
 mod service_user_pages;
+mod service_user_requests;
 mod sessions;
 mod sign_in;
 mod statements;

@@ -315,7 +315,8 @@ fn found_by_gitleaks(installation: &Installation, tokens: &[String], others: &[S
         (folder.path().join("rule.toml"), folder.path().join("told.json"), folder.path().join("files"));
     fs::write(&rule, run(installation, &["scanner-rule"])).unwrap();
     fs::create_dir(&files).unwrap();
-    let forms = ["TOKEN=\"{}\"\n", "curl -H 'Authorization: Bearer {}' x\n", "{\"token\":\"{}\"}", "a:\n  - {}\n"];
+    let forms =
+        ["TOKEN=\"{}\"\n", "curl -H 'Authorization: Bearer {}' x\n", "{\"token\":\"{}\"}", "a:\n  - {}\n"];
     for (number, text) in tokens.iter().chain(others).enumerate() {
         let form = forms[number % forms.len()].replacen("{}", text, 1);
         fs::write(files.join(format!("{number}.txt")), form).unwrap();
