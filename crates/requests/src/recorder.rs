@@ -110,7 +110,7 @@ impl Recorder {
     pub(crate) async fn flush(&self) {
         let (sender, flushed) = oneshot::channel();
         match &mut *lock(&self.flushes) {
-            Some(flushes) => flushes.push(sender),
+            Some(waiting) => waiting.push(sender),
             None => return,
         }
         self.wake();

@@ -64,7 +64,7 @@ impl Segments {
         let closed = Segment::find(&folder)?;
         let newest = closed.last().map_or(0, |segment| segment.number);
         let damaged = Segment::count_aside(&folder)?;
-        let state = Mutex::new(State { closed, newest, damaged, ..State::default() });
+        let state = Mutex::new(State { closed, damaged, newest, ..State::default() });
         Ok(Self { folder, state, lock: Mutex::new(Some(lock)) })
     }
 

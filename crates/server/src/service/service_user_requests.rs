@@ -116,9 +116,8 @@ async fn named_teams(
     if call.caller.has(Permission::SeePeople) {
         known_teams(writer, fields, teams).await?;
     }
-    let named = teams.iter().filter_map(|team| fields.check("teams", Name::parse(team)));
     let mut names: Vec<String> = Vec::new();
-    for name in named {
+    for name in teams.iter().filter_map(|team| fields.check("teams", Name::parse(team))) {
         let is_there = |other: &String| people::fold(other) == people::fold(name.as_str());
         if people::fold(name.as_str()) != people::fold(PUBLIC_TEAM) && !names.iter().any(is_there) {
             names.push(name.as_str().to_owned());
@@ -152,14 +151,9 @@ pub async fn approve(
         owner: request.owner.as_deref(),
     };
     let user = users::insert(app, call, &mut writer, wanted, fields).await?;
-    let comment = comment.flatten();
-    let decision = (State::Approved, comment.as_deref(), Some(user.id));
-    stored::decide(&mut writer, id, decision.0, call.creator(), decision.1, decision.2).await?;
-    let changes = decided(State::Approved, comment.as_deref()).set("user_id", &user.user_id).note(
-        "role",
-        request.role,
-        user.role,
-    );
+    let (state, said) = (State::Approved, comment.as_deref());
+    stored::decide(&mut writer, id, state, call.creator(), said, Some(user.id)).await?;
+    let changes = decided(state, said).set("user_id", &user.user_id).note("role", request.role, user.role);
     writer.record(call.draft(Action::RequestApproved, id.0, &request.name, changes.0)).await?;
     let request = existing(&mut writer, id).await?;
     app.commit(writer).await?;
@@ -175,13 +169,12 @@ pub async fn decline(
 ) -> Result<ServiceUserRequest, Error> {
     call.needs(Permission::ManagePeople)?;
     let mut fields = Fields::default();
-    let why = comment(&mut fields, why);
-    if why == Some(None) {
+    let said = comment(&mut fields, why);
+    if why.trim().is_empty() {
         fields.wrong("comment", "must say why");
     }
     fields.finish()?;
-    let why = why.flatten();
-    close(app, call, id, (State::Declined, Action::RequestDeclined), why.as_deref()).await
+    close(app, call, id, (State::Declined, Action::RequestDeclined), said.as_deref()).await
 }
 
 /// Takes one's own request back.
@@ -214,8 +207,8 @@ fn decided(state: State, comment: Option<&str>) -> Changes {
 }
 
 /// What is said to a request; empty is nothing.
-fn comment(fields: &mut Fields, text: &str) -> Option<Option<String>> {
-    fields.check("comment", people::free_text(text, COMMENT_LIMIT))
+fn comment(fields: &mut Fields, text: &str) -> Option<String> {
+    fields.check("comment", people::free_text(text, COMMENT_LIMIT)).flatten()
 }
 
 /// Requests of the caller, or everybody's for Admins.

@@ -39,6 +39,7 @@ const RESERVED: [&[&str]; 25] = [
     &["api", "reviews.csv"],
     &["api", "reviews.json"],
     &["api", "scim"],
+    &["api", "service-user-requests"],
     &["api", "sessions"],
     &["api", "status"],
     &["api", "teams"],

@@ -177,10 +177,8 @@ async fn render(
     let found = service::page(app, call, None, window.window()?).await?;
     let listing = Listing::new(&page, ("created", true), place(&window), counted(found.total));
     let rows = found.items.iter().map(|request| Row::new(&page, call, request)).collect();
-    let tabs = match call.caller.has(Permission::SeePeople) {
-        true => Some(Tabs::count(app, call).await?),
-        false => None,
-    };
+    let sees_people = call.caller.has(Permission::SeePeople);
+    let tabs = if sees_people { Some(Tabs::count(app, call).await?) } else { None };
     let decides = call.caller.has(Permission::ManagePeople);
     Ok(Rendered(Requests { page, listing, tabs, rows, decides, dialog }).into_response())
 }
@@ -217,10 +215,8 @@ async fn show_ask(
     form: AskForm,
     messages: Messages,
 ) -> Result<Response, Error> {
-    let choice = match call.caller.has(Permission::SeePeople) {
-        true => Some(TeamChoice::offer(app, &form.teams).await?),
-        false => None,
-    };
+    let sees_teams = call.caller.has(Permission::SeePeople);
+    let choice = if sees_teams { Some(TeamChoice::offer(app, &form.teams).await?) } else { None };
     behind(app, visit, call, &messages.clone(), Dialog::Ask { form, messages, choice }).await
 }
 
