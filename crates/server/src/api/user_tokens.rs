@@ -51,9 +51,6 @@ pub struct Token {
     /// From which address it was last accepted.
     #[schema(required)]
     last_used_ip: Option<String>,
-    /// When it was reported as leaked.
-    #[schema(value_type = Option<String>, format = DateTime, required)]
-    leaked_at: Option<Timestamp>,
     /// Whom it belongs to.
     #[schema(value_type = String, pattern = "^(personal|service)$", example = "service")]
     kind: TokenKind,
@@ -162,7 +159,6 @@ impl Token {
             expiration: token.expires_at,
             last_used: token.last_used_at,
             last_used_ip: token.last_used_ip,
-            leaked_at: token.leaked_at,
             kind,
             scim_endpoints_only: token.scim_only,
             created_by: token.created_by,

@@ -91,9 +91,17 @@ async fn a_leaked_token_is_dead_with_all_that_was_made_with_it(server: TestServe
     let text = async |path: String| browser.get(&path).await.expect(200).text();
     assert_eq!(text("/settings/tokens".into()).await.matches("Leaked</span>").count(), 1);
     let page = text(format!("/settings/tokens/{}", stolen.id())).await;
-    assert!(page.contains("Leaked</span>") && page.contains("<dt>Leaked</dt><dd>Reported <time"), "{page}");
+    assert!(
+        page.contains("Leaked</span>")
+            && page.contains("<b>It has leaked.</b> Somebody found it and reported it <time"),
+        "{page}"
+    );
     assert!(!text(format!("/settings/tokens/{}", child.id())).await.contains("Leaked"));
     assert!(text("/settings/audit".into()).await.contains("reported as leaked the token"));
+    // It stays dead, unless the policies allow more.
+    let restored = json!({ "revoke": false });
+    let path = format!("/api/user-tokens/{}", stolen.id());
+    server.as_(&people.admin.token).put(&path, &restored).await.problem(409);
     // Told once more, nothing is left to do.
     let before = head(&server).await;
     leaked(&server, &stolen.bearer()).await;
