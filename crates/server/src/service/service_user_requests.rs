@@ -11,7 +11,7 @@ use tokenhouse_store::users::{User, active_human_admins};
 use tokenhouse_store::{Connection, Page, Writer};
 
 use super::Changes;
-use super::users::{self, OWNER_LIMIT, PURPOSE_LIMIT, known_teams};
+use super::users::{self, known_teams};
 use crate::app::App;
 use crate::auth::guard::Call;
 use crate::error::{Error, Fields};
@@ -58,14 +58,16 @@ pub async fn ask(app: &App, call: &Call, wanted: Wanted<'_>) -> Result<ServiceUs
     let mut fields = Fields::default();
     let name = fields.check("name", Name::parse(wanted.name));
     let slug = name.as_ref().and_then(|name| fields.check("name", people::slug(name)));
-    let purpose = fields.check("purpose", people::free_text(wanted.purpose, PURPOSE_LIMIT)).flatten();
-    if purpose.is_none() && wanted.purpose.trim().is_empty() {
+    let (purpose, owner) = (Some(wanted.purpose), wanted.owner);
+    let responsibility = users::responsibility(&mut fields, UserType::Service, purpose, owner);
+    if wanted.purpose.trim().is_empty() {
         fields.wrong("purpose", "must say what it is for");
+    } else {
+        users::is_answered_for(app, &mut fields, responsibility.as_ref());
     }
-    let owner = fields.check("owner", people::free_text(wanted.owner.unwrap_or_default(), OWNER_LIMIT));
     let teams = named_teams(&mut writer, call, &mut fields, wanted.teams).await?;
     fields.finish()?;
-    let (Some(name), Some(_), Some(purpose), Some(owner)) = (name, slug, purpose, owner) else {
+    let (Some(name), Some(_), Some((Some(purpose), owner))) = (name, slug, responsibility) else {
         return Err(Error::internal("a field was wrong, but not noted"));
     };
     let own = RequestFilter { asker: Some(call.caller.id), state: Some(State::Open) };

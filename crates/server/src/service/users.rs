@@ -21,10 +21,10 @@ use crate::error::{Error, Fields};
 pub const INVITATION_DAYS: i64 = 7;
 
 /// The most characters in a purpose.
-pub(super) const PURPOSE_LIMIT: usize = 2_000;
+const PURPOSE_LIMIT: usize = 2_000;
 
 /// The most characters in an owner.
-pub(super) const OWNER_LIMIT: usize = 255;
+const OWNER_LIMIT: usize = 255;
 
 /// What a new account is to be, as typed.
 #[derive(Debug)]
@@ -199,7 +199,7 @@ fn human_identity(app: &App, fields: &mut Fields, email: Option<&str>) -> Result
 }
 
 /// Purpose and owner, which only service users have.
-fn responsibility(
+pub(super) fn responsibility(
     fields: &mut Fields,
     user_type: UserType,
     purpose: Option<&str>,
@@ -219,7 +219,7 @@ fn responsibility(
 }
 
 /// Checks that a service user has a purpose and an owner, where policy asks for both.
-fn is_answered_for(
+pub(super) fn is_answered_for(
     app: &App,
     fields: &mut Fields,
     responsibility: Option<&(Option<String>, Option<String>)>,

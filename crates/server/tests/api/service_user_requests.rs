@@ -286,6 +286,12 @@ async fn what_is_wrong_with_a_request_is_told_at_once() {
     body["teams"] = json!(["Nowhere"]);
     assert_eq!(manager.post(PATH, &body).await.wrong_fields(), ["teams"]);
     member.post(PATH, &body).await.expect(201);
+    // What policy asks of every service user is asked for at once, too.
+    let policy = json!({ "require_purpose_and_owner": true });
+    server.as_(&people.admin.token).put("/api/policies", &policy).await.expect(200);
+    let mut body = wish("Fine");
+    body["owner"] = Value::Null;
+    assert_eq!(member.post(PATH, &body).await.wrong_fields(), ["owner"]);
     for number in 1..20 {
         ask(&server, &people.member, &format!("n{number}")).await;
     }
