@@ -31,7 +31,7 @@ withAndWithoutScripts(() => {
 });
 
 for (const [role, sections] of [
-	["Member", ["Tokens"]],
+	["Member", ["Tokens", "People"]],
 	["Manager", ["Tokens", "People"]],
 	["Admin", ["Tokens", "People", "Audit", "Settings"]],
 ] as const) {

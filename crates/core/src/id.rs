@@ -41,3 +41,7 @@ id!(
     /// Names a session of a person who is signed in.
     SessionId
 );
+id!(
+    /// Names a request for a service user.
+    ServiceUserRequestId
+);

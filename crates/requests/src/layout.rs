@@ -27,6 +27,11 @@ const HOUR: i64 = 3_600_000_000;
 /// How many rows are in a page of a column, at most. What is read to find a token's rows is at least a page.
 const ROWS_OF_PAGE: usize = 8_192;
 
+/// How many rows are written before it is looked whether a page has enough bytes: a text may have 8 KiB.
+const ROWS_OF_WRITE: usize = 512;
+
+const _: () = assert!(ROWS_OF_PAGE.is_multiple_of(ROWS_OF_WRITE));
+
 /// How many rows are in a row group, at most.
 pub(crate) const ROWS_OF_GROUP: usize = 1_000_000;
 
@@ -89,7 +94,7 @@ pub(crate) fn properties() -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_data_page_row_count_limit(ROWS_OF_PAGE)
-        .set_write_batch_size(ROWS_OF_PAGE)
+        .set_write_batch_size(ROWS_OF_WRITE)
         .set_max_row_group_row_count(Some(ROWS_OF_GROUP))
         .set_statistics_enabled(EnabledStatistics::Chunk);
     // Sorted or rising: small without a dictionary, which would have to be read whole for a few rows.

@@ -79,6 +79,8 @@ pub struct State {
     pub waits: u64,
     /// Segments that are not moved into files yet.
     pub segments: u64,
+    /// Segments that were found to be damaged. What could be read of them is in files; they are kept beside the others.
+    pub damaged: u64,
 }
 
 /// The log of requests.
@@ -194,6 +196,7 @@ impl Log {
             lost: state.lost() + self.without_room.load(Ordering::Relaxed),
             waits: self.contents.recorder.waits(),
             segments: state.all().count() as u64,
+            damaged: state.damaged(),
         }
     }
 
@@ -352,7 +355,7 @@ impl Contents {
             (segments, self.files.view())
         };
         let read = tokio::task::spawn_blocking(move || {
-            segments.iter().map(crate::segment::Segment::rows).collect::<Result<Vec<_>, _>>()
+            segments.iter().map(|segment| Ok(segment.read()?.rows)).collect::<std::io::Result<Vec<_>>>()
         });
         let node: Arc<str> = self.node.as_str().into();
         let rows = read.await.map_err(Error::storage)??;
@@ -378,14 +381,21 @@ impl Contents {
         let _moving = self.moving.lock().await;
         loop {
             let Some(segment) = self.segments.state().closed().first().cloned() else { return Ok(()) };
-            let bytes = segment.rows()?;
-            let mut rows: Vec<Row<'_>> = decoded(&bytes).collect();
+            let content = segment.read()?;
+            let mut rows: Vec<Row<'_>> = decoded(&content.rows).collect();
             let written = self.files.write(segment.number, &mut rows).await?;
             let mut state = self.segments.state();
             self.files.publish(written);
             state.forget(segment.number);
+            if !content.is_damaged {
+                drop(state);
+                segment.remove()?;
+                continue;
+            }
+            state.one_more_damaged();
             drop(state);
-            segment.remove()?;
+            let kept = segment.set_aside()?;
+            tracing::error!(segment = %kept.display(), rows = rows.len(), "a segment of the log of requests is damaged: what can be read is in the log, the rest is lost unless somebody restores it from this file");
         }
     }
 }

@@ -31,9 +31,12 @@ const MOST_BYTES_OF_BLOOM_FILTERS: usize = 16 * 1024 * 1024;
 /// How many bytes of a file's end are fetched at once: they have its footer and its page indexes.
 const BYTES_OF_FOOTER: usize = 64 * 1024;
 
-/// How many rows are decoded at a time; and how many where many files are read at once.
+/// How many rows are decoded at a time.
 const ROWS_OF_BATCH: usize = 8_192;
-const ROWS_OF_SMALL_BATCH: usize = 1_024;
+
+/// How many are decoded at a time with texts that clients choose. Decoded, such a row may have 16 KiB, however small
+/// it is in the file.
+const ROWS_OF_TEXTS: usize = 512;
 
 /// A file of the log.
 #[derive(PartialEq, Eq, Debug)]
@@ -118,21 +121,22 @@ impl Reader {
     pub(crate) async fn read(&self, file: &File, rows: &Rows, columns: &[usize]) -> Result<Tables, Error> {
         let footer = self.footer(file).await?;
         let mask = ProjectionMask::leaves(footer.parquet_schema(), columns.iter().copied());
+        let has_texts = columns.iter().any(|column| [column::PATH, column::USER_AGENT].contains(column));
         let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(self.source(file), footer)
             .with_row_groups(vec![rows.group])
             .with_projection(mask)
             .with_row_selection(rows.selection.clone())
-            .with_batch_size(ROWS_OF_BATCH)
+            .with_batch_size(if has_texts { ROWS_OF_TEXTS } else { ROWS_OF_BATCH })
             .build()
             .map_err(|error| Error::read(&file.path, error))?;
         Ok(Tables { stream, path: file.path.clone(), columns: columns.to_vec() })
     }
 
-    /// All columns of all rows, in their order.
-    pub(crate) async fn read_all(&self, file: &File) -> Result<Tables, Error> {
+    /// All columns of all rows, in their order, so many rows at a time.
+    pub(crate) async fn read_all(&self, file: &File, rows_at_a_time: usize) -> Result<Tables, Error> {
         let footer = self.footer(file).await?;
         let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(self.source(file), footer)
-            .with_batch_size(ROWS_OF_SMALL_BATCH)
+            .with_batch_size(rows_at_a_time)
             .build()
             .map_err(|error| Error::read(&file.path, error))?;
         Ok(Tables { stream, path: file.path.clone(), columns: column::ALL.to_vec() })

@@ -30,7 +30,8 @@ pub(crate) struct Recorder {
     is_woken: AtomicBool,
     room: Notify,
     waits: AtomicU64,
-    flushes: Mutex<Vec<oneshot::Sender<()>>>,
+    /// Those who wait for the writer; `None` once it has ended.
+    flushes: Mutex<Option<Vec<oneshot::Sender<()>>>>,
     is_closing: AtomicBool,
 }
 
@@ -50,7 +51,7 @@ impl Recorder {
             is_woken: AtomicBool::new(false),
             room: Notify::new(),
             waits: AtomicU64::new(0),
-            flushes: Mutex::default(),
+            flushes: Mutex::new(Some(Vec::new())),
             is_closing: AtomicBool::new(false),
         }
     }
@@ -105,15 +106,15 @@ impl Recorder {
         self.waits.load(Ordering::Relaxed)
     }
 
-    /// Returns when the writer has gone through all that was handed over before the call.
+    /// Returns when the writer has gone through all that was handed over before the call, or has ended.
     pub(crate) async fn flush(&self) {
-        if self.is_closing() {
-            return;
-        }
         let (sender, flushed) = oneshot::channel();
-        lock(&self.flushes).push(sender);
+        match &mut *lock(&self.flushes) {
+            Some(waiting) => waiting.push(sender),
+            None => return,
+        }
         self.wake();
-        // An error is a writer that has ended, after which nothing is left.
+        // An error is a writer that has ended meanwhile.
         let _ = flushed.await;
     }
 
@@ -134,9 +135,11 @@ impl Recorder {
 
 /// The writer's side.
 impl Recorder {
-    /// From now on the calling thread is woken when there is something to do before its time.
-    pub(crate) fn attend(&self) {
+    /// From now on the calling thread is woken when there is something to do before its time. It has ended when
+    /// what this returns is dropped.
+    pub(crate) fn attend(&self) -> Attending<'_> {
         let _ = self.writer.set(std::thread::current());
+        Attending(self)
     }
 
     /// Waits until there is something to do, `pause` at most.
@@ -155,7 +158,7 @@ impl Recorder {
     /// Gives what was handed over to `write`, ring by ring; what that isn't done with stays where it is. Then
     /// tells those who wait.
     pub(crate) fn empty(&self, mut write: impl FnMut(&[&[u8]]) -> bool) {
-        let flushes = std::mem::take(&mut *lock(&self.flushes));
+        let flushes = lock(&self.flushes).as_mut().map(std::mem::take).unwrap_or_default();
         let mut is_emptied = false;
         for ring in lock(&self.emptied).iter_mut() {
             let Ok(chunk) = ring.read_chunk(ring.slots()) else { continue };
@@ -179,6 +182,70 @@ impl Recorder {
     }
 }
 
+/// A writer that hasn't ended yet.
+pub(crate) struct Attending<'a>(&'a Recorder);
+
+impl Drop for Attending<'_> {
+    fn drop(&mut self) {
+        // Also when it panics: nobody shall wait for it any more.
+        *lock(&self.0.flushes) = None;
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::row::LONGEST_TEXT;
+    use crate::row::tests::row;
+
+    #[tokio::test]
+    async fn a_writer_that_has_ended_is_not_waited_for() {
+        let recorder = Recorder::new();
+        let attending = recorder.attend();
+        let mut before = pin!(recorder.flush());
+        assert!(before.as_mut().now_or_never().is_none());
+        drop(attending);
+        assert!(before.now_or_never().is_some());
+        assert!(recorder.flush().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn on_a_full_disk_nobody_drives_the_writer() {
+        let recorder = Recorder::new();
+        let _attending = recorder.attend();
+        let long = "x".repeat(LONGEST_TEXT);
+        while recorder.has_room() {
+            assert!(recorder.record(&Row { path: &long, user_agent: &long, ..row(0, 1) }));
+        }
+        let mut requests: Vec<_> = (0..100).map(|_| Box::pin(recorder.room())).collect();
+        let mut attempts = 0;
+        // As long as it is woken the writer doesn't wait at all before the next attempt.
+        let mut is_woken = true;
+        while is_woken {
+            recorder.wait(Duration::ZERO);
+            recorder.empty(|_| {
+                attempts += 1;
+                assert!(attempts < 10, "attempts follow each other without a pause");
+                false
+            });
+            for request in &mut requests {
+                assert!(request.now_or_never().is_none());
+            }
+            is_woken = recorder.is_woken.load(Ordering::Acquire);
+        }
+        // Of those who came meanwhile the first one woke it, once.
+        assert_eq!(attempts, 2);
+        recorder.empty(|_| true);
+        for request in requests {
+            assert!(request.now_or_never().is_some());
+        }
+    }
 }

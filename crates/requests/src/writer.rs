@@ -50,6 +50,8 @@ pub(crate) struct State {
     closed: Vec<Segment>,
     trouble: Option<String>,
     lost: u64,
+    /// Segments that were set aside because they are damaged.
+    damaged: u64,
     newest: u64,
 }
 
@@ -61,7 +63,8 @@ impl Segments {
         lock.try_lock().map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, TAKEN))?;
         let closed = Segment::find(&folder)?;
         let newest = closed.last().map_or(0, |segment| segment.number);
-        let state = Mutex::new(State { closed, newest, ..State::default() });
+        let damaged = Segment::count_aside(&folder)?;
+        let state = Mutex::new(State { closed, damaged, newest, ..State::default() });
         Ok(Self { folder, state, lock: Mutex::new(Some(lock)) })
     }
 
@@ -116,6 +119,16 @@ impl State {
     pub(crate) const fn lost(&self) -> u64 {
         self.lost
     }
+
+    /// How many segments were set aside, and are still there as far as this process knows.
+    pub(crate) const fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// One more was set aside.
+    pub(crate) const fn one_more_damaged(&mut self) {
+        self.damaged += 1;
+    }
 }
 
 /// Writes what is recorded.
@@ -144,23 +157,32 @@ impl Writer {
 
     fn run(mut self) {
         let recorder = Arc::clone(&self.recorder);
-        recorder.attend();
+        let _attending = recorder.attend();
         loop {
             recorder.wait(FLUSH_EVERY);
             let is_closing = recorder.is_closing();
             let now = self.clock.now();
-            recorder.empty(|rows| self.write(rows, now));
+            // Nobody comes back for what isn't written now.
+            let gives_up = is_closing || self.when_full == WhenFull::GoOn;
+            recorder.empty(|rows| self.write(rows, now, gives_up));
             if is_closing || self.is_due(now) {
                 self.close();
             }
             if is_closing {
+                let lost = self.segments.state().lost;
+                if lost > 0 {
+                    tracing::error!(
+                        lost,
+                        "requests could not be recorded since the start, and never will be"
+                    );
+                }
                 return;
             }
         }
     }
 
-    /// Whether the rows are done with: written, or given up.
-    fn write(&mut self, rows: &[&[u8]], now: Timestamp) -> bool {
+    /// Whether the rows are done with: written, or given up and counted.
+    fn write(&mut self, rows: &[&[u8]], now: Timestamp, gives_up: bool) -> bool {
         let written = self.append(rows, now);
         let mut state = self.segments.state();
         let Err(error) = written else {
@@ -174,12 +196,12 @@ impl Writer {
             tracing::error!(%error, when_full = ?self.when_full, "the log of requests can't be written");
         }
         state.trouble = Some(error.to_string());
-        if self.when_full == WhenFull::GoOn {
+        if gives_up {
             // A row may lie over the end of the ring.
             let rows = rows.concat();
             state.lost += decoded(&rows).count() as u64;
         }
-        self.when_full == WhenFull::GoOn
+        gives_up
     }
 
     fn append(&mut self, rows: &[&[u8]], now: Timestamp) -> io::Result<()> {
@@ -237,7 +259,7 @@ mod tests {
 
     fn numbers(segments: &Segments) -> Vec<i64> {
         let all: Vec<Segment> = segments.state().all().cloned().collect();
-        let rows = all.iter().map(|segment| segment.rows().unwrap());
+        let rows = all.iter().map(|segment| segment.read().unwrap().rows);
         let seconds = |row: Row<'_>| row.time.seconds() - super::tests::row(0, 1).time.seconds();
         rows.flat_map(|rows| decoded(&rows).map(seconds).collect::<Vec<_>>()).collect()
     }
@@ -289,6 +311,19 @@ mod tests {
             recorder.close();
             writer.join().unwrap();
         }
+    }
+
+    #[test]
+    fn what_waits_for_a_disk_when_the_process_ends_is_counted_as_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let (recorder, segments, writer) = start(folder.path(), WhenFull::Wait);
+        std::fs::rename(folder.path(), folder.path().with_extension("gone")).unwrap();
+        for second in 0..3 {
+            assert!(recorder.record(&row(second, 1)));
+        }
+        recorder.close();
+        writer.join().unwrap();
+        assert_eq!(segments.state().lost(), 3);
     }
 
     #[tokio::test]

@@ -24,6 +24,7 @@ use crate::export::Export;
 use crate::feed::Feed;
 use crate::fleet::fence::Receipt;
 use crate::fleet::{Fleet, FleetError};
+use crate::github_keys::GithubKeys;
 use crate::knocks::DeadTokens;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -80,6 +81,8 @@ pub struct App {
     pub proxy: Option<Proxy>,
     /// Signs what the upstream is told.
     pub assertion: Assertion,
+    /// With which GitHub signs what leaked, if that is taken.
+    pub github_keys: Option<GithubKeys>,
 }
 
 /// Why the authority can't start.
@@ -100,6 +103,9 @@ pub enum StartError {
     /// The channels of alerts can't be used.
     #[error("alerts: {0}")]
     Alerts(#[from] ChannelError),
+    /// GitHub's keys can't be asked for.
+    #[error("leaks.github: {0}")]
+    GithubKeys(crate::proxy::ProxyConfigError),
     /// Requests can't be recorded.
     #[error("request_log: {0}")]
     RequestLog(tokenhouse_requests::Error),
@@ -135,6 +141,8 @@ impl App {
             Some(options) => Some(Log::open(options, clock.clone()).await.map_err(StartError::RequestLog)?),
             None => None,
         };
+        let github = Some(&config.leaks.github).filter(|github| github.enabled);
+        let github_keys = github.map(GithubKeys::new).transpose().map_err(StartError::GithubKeys)?;
         let skew = config.fleet.max_clock_skew;
         let fleet = store.has_fleet().then(|| Fleet::new(store.clone(), node.clone(), skew, &random));
         Ok(Arc::new(Self {
@@ -154,6 +162,7 @@ impl App {
             dead_tokens: DeadTokens::default(),
             alerts,
             exports,
+            github_keys,
             requests,
             config,
             clock,

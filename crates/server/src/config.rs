@@ -4,6 +4,7 @@
 
 pub mod alerts;
 pub mod export;
+mod leaks;
 mod loading;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use tokenhouse_core::rules::{Pattern, Rule, Rules};
 use tokenhouse_core::token::{LifetimePolicy, MAX_LIFETIME_DAYS};
 
 pub use self::alerts::Alerts;
+pub use self::leaks::{Github, Leaks};
 pub use self::loading::{ConfigError, DEFAULT_FILE};
 
 /// Everything that can be set.
@@ -45,6 +47,8 @@ pub struct Config {
     /// Where the audit trail is sent as it grows.
     #[serde(deserialize_with = "export::exports")]
     pub audit_export: Vec<export::AuditExport>,
+    /// Who tells of tokens that leaked.
+    pub leaks: Leaks,
     /// What is logged and how.
     pub log: Log,
 }
@@ -154,6 +158,8 @@ pub struct Limits {
     pub failed_bearer_per_minute: std::num::NonZeroU32,
     /// Calls of `/oauth/revoke` per address and minute before the answer is 429.
     pub revocations_per_minute: std::num::NonZeroU32,
+    /// Calls of `/api/leaks` per address and minute before the answer is 429.
+    pub leaks_per_minute: std::num::NonZeroU32,
     /// Failed sign-ins per address and minute before the answer is 429.
     pub failed_sign_ins_per_minute: std::num::NonZeroU32,
     /// Failed sign-ins per address, account and minute before the answer is 429.
@@ -288,6 +294,7 @@ impl Default for Limits {
         Self {
             failed_bearer_per_minute: number(1_000),
             revocations_per_minute: number(100),
+            leaks_per_minute: number(60),
             failed_sign_ins_per_minute: number(100),
             failed_sign_ins_per_account_per_minute: number(10),
         }

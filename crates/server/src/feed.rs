@@ -259,8 +259,9 @@ impl Touched {
                     self.users.extend(teams::member_ids(reader, TeamId(change.entity_id)).await?);
                 }
             }
-            // The first Admin has a record of their own; the others are asked of the store.
-            "setup" | "policy" | "review" | "alert" => {}
+            // The first Admin, and a service user that was asked for, has a record of their own; the others are asked
+            // of the store.
+            "setup" | "policy" | "review" | "alert" | "request" => {}
             other => return Err(Error::Corrupt(format!("a change of an unknown kind: {other}"))),
         }
         Ok(())

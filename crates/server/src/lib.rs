@@ -18,6 +18,7 @@ pub mod export;
 pub mod feed;
 pub mod fleet;
 pub mod front;
+pub mod github_keys;
 pub mod header_text;
 pub mod knocks;
 pub mod limits;

@@ -20,6 +20,7 @@ use crate::error::Error;
 pub struct Limits {
     failed_bearers: DefaultKeyedRateLimiter<IpAddr>,
     revocations: DefaultKeyedRateLimiter<IpAddr>,
+    leak_reports: DefaultKeyedRateLimiter<IpAddr>,
     failed_sign_ins: Attempts<IpAddr>,
     failed_sign_ins_per_account: Attempts<(IpAddr, u64)>,
     /// Turns what was typed as a user name into a number: it may be a password in the wrong place.
@@ -39,6 +40,7 @@ impl Limits {
         Self {
             failed_bearers: RateLimiter::keyed(Quota::per_minute(config.failed_bearer_per_minute)),
             revocations: RateLimiter::keyed(Quota::per_minute(config.revocations_per_minute)),
+            leak_reports: RateLimiter::keyed(Quota::per_minute(config.leaks_per_minute)),
             failed_sign_ins: Attempts::new(config.failed_sign_ins_per_minute),
             failed_sign_ins_per_account: Attempts::new(config.failed_sign_ins_per_account_per_minute),
             typed: RandomState::new(),
@@ -53,6 +55,11 @@ impl Limits {
     /// Counts a call of the revocation endpoint; an error if the address has had too many.
     pub fn revocation(&self, address: IpAddr) -> Result<(), Error> {
         count(&self.revocations, address)
+    }
+
+    /// Counts a report of leaked tokens; an error if the address has sent too many.
+    pub fn leak_report(&self, address: IpAddr) -> Result<(), Error> {
+        count(&self.leak_reports, address)
     }
 
     /// Counts a sign-in with this user name or address before its password is looked at; an error if
@@ -79,7 +86,7 @@ impl Limits {
     pub fn forget_the_quiet(&self, now: Timestamp) {
         self.failed_sign_ins.forget_the_quiet(now);
         self.failed_sign_ins_per_account.forget_the_quiet(now);
-        for limiter in [&self.failed_bearers, &self.revocations] {
+        for limiter in [&self.failed_bearers, &self.revocations, &self.leak_reports] {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }

@@ -72,6 +72,7 @@ pub struct Metrics {
     unwritten_requests: Gauge,
     lost_requests: Counter,
     waits_for_log: Counter,
+    damaged_segments: Gauge,
 }
 
 impl Default for Metrics {
@@ -103,6 +104,7 @@ impl Default for Metrics {
             unwritten_requests: Gauge::default(),
             lost_requests: Counter::default(),
             waits_for_log: Counter::default(),
+            damaged_segments: Gauge::default(),
             registry,
         };
         metrics.registered()
@@ -149,6 +151,11 @@ impl Metrics {
             "request_log_waits",
             "Requests that had to wait until they could be recorded",
             self.waits_for_log.clone(),
+        );
+        registry.register(
+            "request_log_damaged",
+            "Segments of the log of requests that were damaged and are kept aside",
+            self.damaged_segments.clone(),
         );
         registry.register("passwords", "Passwords hashed or verified", self.passwords.clone());
         self
@@ -202,6 +209,7 @@ impl Metrics {
             self.unwritten_requests.set(log.trouble.is_some().into());
             self.lost_requests.inner().store(log.lost, Ordering::Relaxed);
             self.waits_for_log.inner().store(log.waits, Ordering::Relaxed);
+            self.damaged_segments.set(i64::try_from(log.damaged).unwrap_or(i64::MAX));
         }
         if let Some(fleet) = fleet {
             self.behind.set(fleet.behind(feed.applied()));

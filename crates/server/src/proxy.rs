@@ -240,7 +240,7 @@ impl fmt::Debug for Proxy {
     }
 }
 
-fn tls(authorities: RootCertStore) -> Result<ClientConfig, ProxyConfigError> {
+pub(crate) fn tls(authorities: RootCertStore) -> Result<ClientConfig, ProxyConfigError> {
     Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(ProxyConfigError::Tls)?

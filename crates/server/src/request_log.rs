@@ -188,7 +188,7 @@ fn text(value: &HeaderValue) -> Cow<'_, str> {
 
 /// A text of a client without the tokens that somebody may have put there, who took it for a header: what is kept
 /// here is read by others.
-fn without_tokens(text: &str) -> Cow<'_, str> {
+pub(crate) fn without_tokens(text: &str) -> Cow<'_, str> {
     let text = &text[..text.floor_char_boundary(LONGEST_TEXT)];
     if !text.contains(SCANNER_PREFIX) {
         return Cow::Borrowed(text);

@@ -12,7 +12,10 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::documentation::Documentation;
-use crate::api::{activity, alerts, policies, report, requests, reviews, status, teams, user_tokens, users};
+use crate::api::{
+    activity, alerts, leaks, policies, report, requests, reviews, service_user_requests, status, teams,
+    user_tokens, users,
+};
 use crate::app::App;
 use crate::error::Error;
 use crate::observe::Observed;
@@ -29,6 +32,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(status::readyz))
         .routes(routes!(oauth::key_set))
         .routes(routes!(oauth::revoke))
+        .routes(routes!(leaks::report))
+        .routes(routes!(leaks::from_github))
         // Whoever has a good token: their own, and what policy adds.
         .routes(routes!(user_tokens::list, user_tokens::generate))
         .routes(routes!(user_tokens::current, user_tokens::revoke_current))
@@ -46,6 +51,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::deliveries))
         .routes(routes!(alerts::retry))
+        .routes(routes!(service_user_requests::list, service_user_requests::ask))
+        .routes(routes!(service_user_requests::one, service_user_requests::withdraw))
         .routes(routes!(users::me))
         .routes(routes!(users::revoke_tokens))
         // Managers and Admins.
@@ -58,6 +65,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(requests::of_services))
         .routes(routes!(requests::of_services_summary))
         .routes(routes!(requests::of_services_top))
+        .routes(routes!(service_user_requests::approve))
+        .routes(routes!(service_user_requests::decline))
         .routes(routes!(users::reactivate))
         .routes(routes!(activity::list))
         .routes(routes!(activity::insights))

@@ -34,7 +34,7 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: [MigrationTexts; 10] = [
+const MIGRATIONS: [MigrationTexts; 11] = [
     migration!(1, "first"),
     migration!(2, "sessions"),
     migration!(3, "lists"),
@@ -45,6 +45,7 @@ const MIGRATIONS: [MigrationTexts; 10] = [
     migration!(8, "knocks"),
     migration!(9, "governance"),
     migration!(two digits 10, "alerts"),
+    migration!(two digits 11, "service_user_requests"),
 ];
 
 /// Which database it is.

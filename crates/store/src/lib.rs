@@ -26,6 +26,7 @@ mod plans;
 pub mod policies;
 pub mod positions;
 pub mod reviews;
+pub mod service_user_requests;
 pub mod sessions;
 pub mod setup;
 mod sql;

@@ -356,6 +356,12 @@ pub async fn find_by_hash(c: &mut Connection, hash: &TokenHash) -> Result<Option
     Ok(token.fetch_optional(c).await?)
 }
 
+/// The same, also if it is deleted.
+pub async fn find_by_hash_even_deleted(c: &mut Connection, hash: &TokenHash) -> Result<Option<Token>, Error> {
+    let token = sqlx::query_as(select!(even deleted "t.hash = $1")).bind(hash.as_bytes().as_slice());
+    Ok(token.fetch_optional(c).await?)
+}
+
 /// The personal tokens of a human, newest first.
 pub async fn personal(c: &mut Connection, owner: UserId) -> Result<Vec<Token>, Error> {
     let tokens = select!("t.owner_id = $1 AND o.user_type = 'Human' ORDER BY t.id DESC");

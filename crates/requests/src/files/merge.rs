@@ -16,6 +16,14 @@ use crate::table::Table;
 /// A file with fewer rows is a small one. Merged files have no more.
 const MOST_ROWS: usize = 500_000;
 
+/// Files of more bytes together are not merged: what comes of them is held in memory.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How many rows of all files that are merged are held in memory; and of one file, at least and at most.
+const ROWS_IN_MEMORY: usize = 4_096;
+const LEAST_OF_FILE: usize = 16;
+const MOST_OF_FILE: usize = 1_024;
+
 /// So many small files of an hour are merged while it goes on.
 const MANY: usize = 32;
 
@@ -49,23 +57,26 @@ impl Files {
     }
 
     async fn merge_hour(&self, hour: Hour, files: &[&Arc<File>], is_over: bool) -> Result<(), Error> {
-        let mut runs: Vec<(Vec<&Arc<File>>, usize)> = vec![(Vec::new(), 0)];
+        let mut runs: Vec<(Vec<&Arc<File>>, usize, u64)> = vec![(Vec::new(), 0, 0)];
         let mut small = 0;
         for file in files {
             let rows = self.reader.count(file).await?;
             small += usize::from(rows < MOST_ROWS);
             match runs.last_mut() {
-                Some((run, total)) if *total + rows <= MOST_ROWS => {
+                Some((run, total, bytes))
+                    if *total + rows <= MOST_ROWS && *bytes + file.bytes <= MOST_BYTES =>
+                {
                     run.push(file);
                     *total += rows;
+                    *bytes += file.bytes;
                 }
-                _ => runs.push((vec![file], rows)),
+                _ => runs.push((vec![file], rows, file.bytes)),
             }
         }
         if !is_over && small < MANY {
             return Ok(());
         }
-        for (run, _) in runs.iter().filter(|(run, _)| run.len() > 1) {
+        for (run, ..) in runs.iter().filter(|(run, ..)| run.len() > 1) {
             let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
             let node = self.node_in_names.clone();
             let name = FileName { hour, node, first: first.name.first, last: last.name.last };
@@ -80,8 +91,9 @@ impl Files {
     async fn merged(&self, files: &[&Arc<File>]) -> Result<Vec<u8>, Error> {
         let mut writer = new_writer()?;
         let mut inputs = Vec::new();
+        let rows_at_a_time = (ROWS_IN_MEMORY / files.len().max(1)).clamp(LEAST_OF_FILE, MOST_OF_FILE);
         for file in files {
-            inputs.push(Input::open(self.reader.read_all(file).await?).await?);
+            inputs.push(Input::open(self.reader.read_all(file, rows_at_a_time).await?).await?);
         }
         let mut next: BinaryHeap<Reverse<(Place, usize)>> = BinaryHeap::new();
         for (number, input) in inputs.iter().enumerate() {

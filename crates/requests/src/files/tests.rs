@@ -20,7 +20,7 @@ pub(crate) async fn add(files: &Files, number: u64, rows: &mut [Row<'_>]) {
 async fn requests(files: &Files) -> Vec<Request> {
     let mut requests = Vec::new();
     for file in files.snapshot().values().flat_map(|files| files.iter()) {
-        let mut tables = files.reader().read_all(file).await.unwrap();
+        let mut tables = files.reader().read_all(file, 1_000).await.unwrap();
         while let Some(table) = tables.next().await.unwrap() {
             requests.extend((0..table.rows()).map(|row| table.request(row)));
         }
@@ -107,7 +107,7 @@ async fn a_merged_file_is_sorted() {
     }
     files.merge(at(4_000)).await.unwrap();
     let snapshot = files.snapshot();
-    let mut tables = files.reader().read_all(&snapshot.values().next().unwrap()[0]).await.unwrap();
+    let mut tables = files.reader().read_all(&snapshot.values().next().unwrap()[0], 1_000).await.unwrap();
     let (mut last, mut rows) = (None, 0);
     while let Some(table) = tables.next().await.unwrap() {
         rows += table.rows();

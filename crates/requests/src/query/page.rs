@@ -15,8 +15,9 @@ use crate::layout::{Hour, column};
 use crate::reader::Rows;
 use crate::row::Request;
 
-/// How many rows more than wanted are held before the worst of them are let go.
+/// How many rows more than wanted are held before the worst of them are let go, and how many bytes of them.
 const HELD: usize = 500;
+const HELD_BYTES: usize = 2 * 1024 * 1024;
 
 /// Which requests come first. Those of the same time have an order too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,16 +146,19 @@ struct Best {
     order: Order,
     wanted: usize,
     requests: Vec<Request>,
+    /// Those of the requests that came since the worst were let go.
+    new_bytes: usize,
 }
 
 impl Best {
     const fn new(order: Order, wanted: usize) -> Self {
-        Self { order, wanted, requests: Vec::new() }
+        Self { order, wanted, requests: Vec::new(), new_bytes: 0 }
     }
 
     fn add(&mut self, request: Request) {
+        self.new_bytes += request.path.len() + request.user_agent.len();
         self.requests.push(request);
-        if self.requests.len() >= self.wanted * 2 + HELD {
+        if self.requests.len() >= self.wanted * 2 + HELD || self.new_bytes >= HELD_BYTES {
             self.keep();
         }
     }
@@ -163,6 +167,7 @@ impl Best {
         let order = self.order;
         self.requests.sort_unstable_by(|one, other| order.of(&place(one), &place(other)));
         self.requests.truncate(self.wanted);
+        self.new_bytes = 0;
     }
 
     /// Whether there are enough before an instant.

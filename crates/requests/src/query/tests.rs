@@ -299,3 +299,45 @@ async fn a_file_that_is_gone_means_to_ask_again() {
     let answer = counts(&view, &Filter::of(Whose::Everyone), Per::Hour, far()).await;
     assert!(matches!(answer, Err(Error::Moved)));
 }
+
+/// What a question holds in memory at most while it is answered on this thread.
+fn held(answer: impl Future<Output = ()>) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    allocation_counter::measure(|| runtime.block_on(answer)).bytes_max
+}
+
+/// A text of 8 KiB is nothing in a file that has it a thousand times, but not where it was read.
+#[test]
+fn the_longest_texts_take_no_more_memory_than_a_question_may() {
+    const MEGABYTE: u64 = 1024 * 1024;
+    let texts: Vec<String> = (0..20).map(|number| format!("/{number:02}{}", "x".repeat(8_188))).collect();
+    let long = |number: i64| {
+        let text: &str = &texts[usize::try_from(number % 20).unwrap()];
+        Row { path: text, user_agent: text, ..row(number / 4, 1) }
+    };
+    let parts: Vec<Vec<Row<'_>>> =
+        (0..8).map(|part| (0..1_000).map(|number| long(part * 1_000 + number)).collect()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    // The eighth part stays by itself, the first seven become one file.
+    let merged = runtime.block_on(view(&parts, 7, 8));
+    assert_eq!(merged.files(&Filter::of(Whose::Everyone)).len(), 2);
+    let newest = runtime.block_on(view(&parts, 9, 0));
+    let everyone = || Filter::of(Whose::Everyone);
+    // Of what is listed there are 8 MB, and of files a batch besides.
+    for (view, most_listed) in [(&merged, 40 * MEGABYTE), (&newest, 16 * MEGABYTE)] {
+        let ranked = held(async {
+            assert_eq!(top(view, &everyone(), 30, far()).await.unwrap().paths.len(), 20);
+        });
+        assert!(ranked < 40 * MEGABYTE, "ranking takes {ranked} bytes");
+        let counted = held(async {
+            let filter = Filter { path: Some(texts[3].clone()), ..everyone() };
+            assert_eq!(counts(view, &filter, Per::Day, far()).await.unwrap()[0].allowed, 400);
+        });
+        assert!(counted < 40 * MEGABYTE, "looking for a path takes {counted} bytes");
+        let listed = held(async {
+            let found = page(view, &everyone(), Order::NewestFirst, None, 500, far()).await.unwrap();
+            assert_eq!(found.items.len(), 500);
+        });
+        assert!(listed < most_listed, "listing takes {listed} bytes");
+    }
+}

@@ -1,5 +1,6 @@
 //! What is recorded is found, as long as it is kept.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -173,4 +174,59 @@ async fn a_clock_that_was_set_back_before_a_start_loses_nothing() {
     drop(log);
     let log = open(folder.path(), &clock).await;
     assert_eq!(seconds(&log).await, [0, 400, 600]);
+}
+
+/// The files of the newest rows whose names end so.
+fn ending(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let nodes = std::fs::read_dir(folder.join("segments")).unwrap();
+    let files = nodes.flat_map(|node| std::fs::read_dir(node.unwrap().path()).unwrap());
+    files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|found| found == ending))
+        .collect()
+}
+
+/// What is left of three rows, each of which was written by itself, when the file of them was changed.
+async fn left_of_three(change: impl FnOnce(&mut Vec<u8>)) -> (Vec<i64>, u64, tempfile::TempDir) {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::turned(START));
+    let log = open(folder.path(), &clock).await;
+    for second in 1..=3 {
+        record(&log, &row(second, 7)).await;
+        settled(&log).await;
+    }
+    drop(log);
+    let segment = ending(folder.path(), "segment").pop().unwrap();
+    let mut content = std::fs::read(&segment).unwrap();
+    change(&mut content);
+    std::fs::write(&segment, content).unwrap();
+    let log = open(folder.path(), &clock).await;
+    let before = seconds(&log).await;
+    log.maintain().await.unwrap();
+    assert_eq!(ending(folder.path(), "segment"), Vec::<PathBuf>::new());
+    assert_eq!(seconds(&log).await, before, "what was read from it is kept");
+    (before, log.state().damaged, folder)
+}
+
+#[tokio::test]
+async fn a_segment_that_was_damaged_is_read_and_kept() {
+    let mut whole = Vec::new();
+    let (left, damaged, folder) = left_of_three(|content| {
+        let middle = content.len() / 2;
+        content[middle] ^= 1;
+        whole.clone_from(content);
+    })
+    .await;
+    assert_eq!((left, damaged), (vec![1, 3], 1));
+    let kept = ending(folder.path(), "damaged").pop().unwrap();
+    assert_eq!(std::fs::read(kept).unwrap(), whole);
+    // The next process finds it still there.
+    let log = open(folder.path(), &Clock::turned(START)).await;
+    assert_eq!((seconds(&log).await, log.state().damaged), (vec![1, 3], 1));
+}
+
+#[tokio::test]
+async fn a_segment_whose_end_is_missing_is_nothing_to_speak_of() {
+    let (left, damaged, folder) = left_of_three(|content| content.truncate(content.len() - 1)).await;
+    assert_eq!((left, damaged), (vec![1, 2], 0));
+    assert_eq!(ending(folder.path(), "damaged"), Vec::<PathBuf>::new());
 }

@@ -32,7 +32,8 @@ impl Accepted {
     }
 }
 
-const JSON: Accepted = Accepted::up_to_a_mebibyte(&["application/json"]);
+/// JSON up to 1 MiB.
+pub const JSON: Accepted = Accepted::up_to_a_mebibyte(&["application/json"]);
 const FORM: Accepted = Accepted::up_to_a_mebibyte(&["application/x-www-form-urlencoded"]);
 
 /// How long a body may take to arrive.

@@ -1,5 +1,6 @@
 //! `/api/status`, `/healthz`, `/readyz` and the plain `/`
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -59,10 +60,17 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Er
         return Err(Error::Stale);
     }
     let log = app.requests.as_ref().map(Log::state);
+    let damaged = log.as_ref().map_or(0, |log| log.damaged);
     if let Some(trouble) = log.filter(|log| log.is_blocked).and_then(|log| log.trouble) {
         return Err(Error::Unrecorded(trouble));
     }
-    Ok((StatusCode::OK, "ready\n"))
+    // Nothing that keeps it from answering, but somebody should look after it.
+    let word = if damaged > 0 {
+        Cow::Owned(format!("ready\nrequest log: damaged segments are kept aside: {damaged}\n"))
+    } else {
+        Cow::Borrowed("ready\n")
+    };
+    Ok((StatusCode::OK, word))
 }
 
 /// The front door for whoever is not a browser.

@@ -354,3 +354,18 @@ impl Report {
         steps
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_goes_on_is_whole_only_if_it_has_as_many_as_were_asked_for() {
+        let next = "AAAAAAAAAAAAAAAA".parse().ok();
+        assert!(next.is_some());
+        let page = |next| tokenhouse_requests::Page { items: Vec::new(), next };
+        assert!(whole(page(None), 1).is_ok());
+        assert!(whole(page(next), 0).is_ok());
+        assert!(matches!(whole(page(next), 1), Err(Error::BadRequest(_))));
+    }
+}

@@ -199,7 +199,7 @@ fn human_identity(app: &App, fields: &mut Fields, email: Option<&str>) -> Result
 }
 
 /// Purpose and owner, which only service users have.
-fn responsibility(
+pub(super) fn responsibility(
     fields: &mut Fields,
     user_type: UserType,
     purpose: Option<&str>,
@@ -219,7 +219,7 @@ fn responsibility(
 }
 
 /// Checks that a service user has a purpose and an owner, where policy asks for both.
-fn is_answered_for(
+pub(super) fn is_answered_for(
     app: &App,
     fields: &mut Fields,
     responsibility: Option<&(Option<String>, Option<String>)>,
@@ -236,7 +236,7 @@ fn is_answered_for(
 }
 
 /// The ids of the named teams, without `Public`, which everybody is in anyway.
-async fn known_teams(
+pub(super) async fn known_teams(
     writer: &mut Writer,
     fields: &mut Fields,
     names: &[String],

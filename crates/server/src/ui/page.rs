@@ -18,6 +18,7 @@ use tokenhouse_core::policy::Permission;
 
 use super::cookies;
 use super::moment::Moment;
+use super::people;
 use super::text;
 use super::theme::Theme;
 use super::toast::Toast;
@@ -59,6 +60,12 @@ impl Viewer {
     pub fn sections(&self) -> impl Iterator<Item = Section> {
         let role = self.role;
         Section::ALL.into_iter().filter(move |section| role >= section.least_role())
+    }
+
+    /// The first page of a section that they may see.
+    pub fn path(&self, section: Section) -> &'static str {
+        let sees_people = self.role >= Permission::SeePeople.least_role();
+        if section == Section::People && !sees_people { people::REQUESTS } else { section.path() }
     }
 }
 
@@ -126,8 +133,8 @@ impl Section {
     /// The lowest role that may use it.
     pub const fn least_role(self) -> Role {
         match self {
-            Self::Tokens => Role::Member,
-            Self::People => Permission::SeePeople.least_role(),
+            // Whoever doesn't see people asks for service users there.
+            Self::Tokens | Self::People => Role::Member,
             Self::Reviews | Self::Audit | Self::Settings => Permission::Audit.least_role(),
         }
     }

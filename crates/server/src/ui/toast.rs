@@ -82,6 +82,14 @@ happenings! {
     AlertRetried "alert-retried" "The alert is on its way again",
     /// A channel took a test alert.
     AlertTested "alert-tested" "The channel took the test alert",
+    /// A service user was asked for.
+    RequestMade "request-made" "The request has been sent to the Admins",
+    /// A service user that was asked for was made.
+    RequestApproved "request-approved" "The service user has been created as it was asked for",
+    /// A service user that was asked for won't be made.
+    RequestDeclined "request-declined" "The request has been declined",
+    /// The viewer's own request is taken back.
+    RequestWithdrawn "request-withdrawn" "The request has been withdrawn",
 }
 
 /// A toast: what happened, and to what.

@@ -25,7 +25,7 @@ use crate::request_log::Pending;
 
 /// What is ours, as segments of a decoded path. Whatever lies under one of these never goes upstream,
 /// however it is spelled, and whether there is such a route or not.
-const RESERVED: [&[&str]; 25] = [
+const RESERVED: [&[&str]; 26] = [
     &["api", "activity"],
     &["api", "activity.csv"],
     &["api", "alerts"],
@@ -39,6 +39,7 @@ const RESERVED: [&[&str]; 25] = [
     &["api", "reviews.csv"],
     &["api", "reviews.json"],
     &["api", "scim"],
+    &["api", "service-user-requests"],
     &["api", "sessions"],
     &["api", "status"],
     &["api", "teams"],

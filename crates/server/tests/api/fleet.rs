@@ -58,6 +58,26 @@ pub(crate) fn nodes(receipt: &Value) -> (Vec<&str>, Vec<&str>) {
 }
 
 #[tokio::test]
+async fn a_leak_told_to_one_node_is_dealt_with_on_all() {
+    let (first, second) = pair().await;
+    let member = first.person("Mia", Role::Member).await;
+    for round in 0..10 {
+        let stolen = generate(&first, &member.token, &format!("stolen {round}"), None).await;
+        let child = generate(&first, &stolen.bearer(), &format!("child {round}"), None).await.bearer();
+        until_accepted(&second, &child).await;
+        // Told to both at once, each knows when it answers.
+        let body = json!({ "token": stolen.bearer().expose() });
+        let (first_client, second_client) = (first.client(), second.client());
+        let told =
+            tokio::join!(first_client.post("/api/leaks", &body), second_client.post("/api/leaks", &body));
+        assert_eq!((told.0.status, told.1.status), (202, 202));
+        for server in [&first, &second] {
+            assert!(!is_accepted(server, &child).await && !is_accepted(server, &stolen.bearer()).await);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_token_revoked_on_one_node_is_refused_by_the_other_at_once() {
     let (first, second) = pair().await;
     let admin = first.person("Ada", Role::Admin).await;

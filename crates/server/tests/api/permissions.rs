@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use http::Method;
 use serde_json::{Value, json};
 use tokenhouse::auth::guard::Call;
-use tokenhouse::service::{teams, tokens};
+use tokenhouse::service::{service_user_requests, teams, tokens};
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::policy::Caller;
@@ -38,8 +38,10 @@ enum Target {
     /// A service user.
     User,
     Team,
+    /// An open request of somebody else's.
+    Request,
 }
-use Target::{Nothing, RevokedToken, Team, Token, User};
+use Target::{Nothing, Request, RevokedToken, Team, Token, User};
 
 /// Method, path, what it is about, body, and the status for: no token, garbage, the SCIM token of an
 /// Admin, Member, Manager, Admin, service user with the role Member, service user with the role Admin.
@@ -54,6 +56,8 @@ const TABLE: &[Row] = &[
     ("GET", "/readyz", Nothing, NO_BODY, [200; 8]),
     ("GET", "/.well-known/jwks.json", Nothing, NO_BODY, [200; 8]),
     ("POST", "/oauth/revoke", Nothing, |_| json!({"token": "unknown"}), [200; 8]),
+    ("POST", "/api/leaks", Nothing, |_| json!({"token": "unknown"}), [202; 8]),
+    ("POST", "/api/leaks/github", Nothing, |_| json!([]), [404; 8]),
     (
         "POST",
         "/oauth/introspect",
@@ -151,6 +155,30 @@ const TABLE: &[Row] = &[
         |n| json!({"name": format!("u{n}"), "role": "Member"}),
         [401, 401, 403, 403, 403, 201, 403, 201],
     ),
+    ("GET", "/api/service-user-requests", Nothing, NO_BODY, [401, 401, 403, 200, 200, 200, 200, 200]),
+    (
+        "POST",
+        "/api/service-user-requests",
+        Nothing,
+        |n| json!({"name": format!("asked{n}"), "role": "Member", "purpose": "p"}),
+        [401, 401, 403, 201, 201, 403, 403, 403],
+    ),
+    ("GET", "/api/service-user-requests/{id}", Request, NO_BODY, [401, 401, 403, 404, 404, 200, 404, 200]),
+    ("DELETE", "/api/service-user-requests/{id}", Request, NO_BODY, [401, 401, 403, 404, 404, 403, 404, 403]),
+    (
+        "POST",
+        "/api/service-user-requests/{id}/approve",
+        Request,
+        |_| json!({"role": "Member"}),
+        [401, 401, 403, 403, 403, 200, 403, 200],
+    ),
+    (
+        "POST",
+        "/api/service-user-requests/{id}/decline",
+        Request,
+        |_| json!({"comment": "no"}),
+        [401, 401, 403, 403, 403, 200, 403, 200],
+    ),
     ("GET", "/api/users/me", Nothing, NO_BODY, [401, 401, 403, 200, 200, 200, 200, 200]),
     ("GET", "/api/users/{id}", User, NO_BODY, [401, 401, 403, 403, 200, 200, 403, 200]),
     (
@@ -215,6 +243,20 @@ async fn target(server: &TestServer, wanted: Target) -> i64 {
             let id = server.service_user(&format!("target {}", fresh()), Role::Member).await.token_id;
             tokens::revoke(&server.app, &call, TokenId(id), false).await.unwrap();
             id
+        }
+        Request => {
+            let asker = server.person(&format!("asker {}", fresh()), Role::Member).await.id;
+            let caller = Caller { id: UserId(asker), role: Role::Member, ..call.caller };
+            let name = format!("wanted {}", fresh());
+            let wanted = service_user_requests::Wanted {
+                name: &name,
+                role: Role::Member,
+                teams: &[],
+                purpose: "p",
+                owner: None,
+            };
+            let call = Call { caller, ..call };
+            service_user_requests::ask(&server.app, &call, wanted).await.unwrap().id.0
         }
         Team => {
             let name = format!("team {}", fresh());

@@ -14,6 +14,7 @@ use super::{forward_auth, generate, head, rules, set_revoked};
 
 on_both_databases!(
     every_place_that_checks_tokens_is_recorded,
+    paths_do_not_tell_numbers_of_tokens,
     refusals_are_recorded_with_their_reason,
     holders_see_their_own_and_admins_service_tokens,
     personal_tokens_have_no_name_for_anybody_else,
@@ -71,6 +72,37 @@ async fn every_place_that_checks_tokens_is_recorded(server: TestServer) {
     let own: Vec<_> =
         of_token(&server, &admin.token, admin.token_id).await.iter().map(|row| row["path"].clone()).collect();
     assert!(own.contains(&json!("/oauth/introspect")), "{own:?}");
+}
+
+/// An Admin sees what a person did, and not with which of their tokens.
+async fn paths_do_not_tell_numbers_of_tokens(server: TestServer) {
+    let (admin, mia) = (server.person("Ada", Role::Admin).await, server.person("Mia", Role::Member).await);
+    let id = generate(&server, &mia.token, "secret-plan", None).await.id();
+    let client = server.as_(&mia.token);
+    for path in ["", "/requests", "/report", "/requests/top"] {
+        client.get(&format!("/api/user-tokens/{id}{path}")).await.expect(200);
+    }
+    set_revoked(&server, &mia.token, id, true).await;
+    client.post(&format!("/api/user-tokens/{id}/rotate"), &json!({})).await.problem(409);
+    client.delete(&format!("/api/user-tokens/{id}")).await.expect(204);
+    client.get(&format!("/api/users/{}", mia.id)).await.expect(200);
+    let rows = items(&server.as_(&admin.token).get(&format!("/api/users/{}/requests", mia.id)).await);
+    let paths: Vec<_> = rows.iter().rev().map(|row| row["path"].as_str().unwrap().to_owned()).collect();
+    let one = "/api/user-tokens/{id}";
+    assert_eq!(
+        paths,
+        [
+            "/api/user-tokens",
+            one,
+            &format!("{one}/requests"),
+            &format!("{one}/report"),
+            &format!("{one}/requests/top"),
+            one,
+            &format!("{one}/rotate"),
+            one,
+            &format!("/api/users/{}", mia.id),
+        ]
+    );
 }
 
 #[tokio::test]

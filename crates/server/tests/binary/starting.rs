@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tokenhouse_testkit::process::{Installation, files_of};
+use tokenhouse_testkit::process::{Installation, files_of, tool};
 
 use crate::client::{Client, complaint, install, person, run};
 
@@ -292,12 +292,40 @@ async fn the_scanner_rule_finds_our_tokens_and_no_others() {
         let found = pattern.find(&leaked).expect("the pattern matches").as_str();
         assert!(found == token && leaked.contains(keyword));
     }
-    let claims = json!({ "sub": "x".repeat(60) });
+    let (mut others, claims) = (Vec::new(), json!({ "sub": "x".repeat(60) }));
     for kid in [None, Some("key-1"), Some("ah1"), Some("TH1")] {
         let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
         header.kid = kid.map(str::to_owned);
         let other =
             jsonwebtoken::encode(&header, &claims, &jsonwebtoken::EncodingKey::from_secret(b"x")).unwrap();
         assert!(!pattern.is_match(&other), "{other}");
+        others.push(other);
     }
+    // A scanner has an engine of its own, and more than our rule.
+    let mut found = found_by_gitleaks(&installation, &tokens, &others);
+    found.sort();
+    tokens.sort();
+    assert!(found == tokens, "it finds {} of {}, or others", found.len(), tokens.len());
+}
+
+/// What gitleaks finds with our rule in files like those in which tokens get lost.
+fn found_by_gitleaks(installation: &Installation, tokens: &[String], others: &[String]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let (rule, told, files) =
+        (folder.path().join("rule.toml"), folder.path().join("told.json"), folder.path().join("files"));
+    fs::write(&rule, run(installation, &["scanner-rule"])).unwrap();
+    fs::create_dir(&files).unwrap();
+    let forms =
+        ["TOKEN=\"{}\"\n", "curl -H 'Authorization: Bearer {}' x\n", "{\"token\":\"{}\"}", "a:\n  - {}\n"];
+    for (number, text) in tokens.iter().chain(others).enumerate() {
+        let form = forms[number % forms.len()].replacen("{}", text, 1);
+        fs::write(files.join(format!("{number}.txt")), form).unwrap();
+    }
+    let mut gitleaks = tool("gitleaks");
+    gitleaks.arg("dir").arg(&files).arg("--config").arg(&rule).arg("--report-path").arg(&told);
+    gitleaks.args(["--report-format", "json", "--no-banner", "--exit-code", "0"]);
+    let output = gitleaks.output().unwrap();
+    assert!(output.status.success(), "{}", complaint(&output));
+    let told: Value = serde_json::from_slice(&fs::read(told).unwrap()).unwrap();
+    told.as_array().unwrap().iter().map(|found| found["Secret"].as_str().unwrap().to_owned()).collect()
 }

@@ -12,6 +12,7 @@ mod knocks;
 mod lineage;
 mod nodes;
 mod opening;
+mod service_user_requests;
 mod sessions;
 mod setting;
 mod teams;

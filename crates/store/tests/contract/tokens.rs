@@ -162,10 +162,16 @@ async fn a_deleted_token_is_absent_and_its_number_never_comes_back(s: Setting) {
     let mut c = s.read().await;
     assert_eq!(tokens::find(&mut c, id).await.unwrap(), None);
     assert_eq!(tokens::find_by_hash(&mut c, &hash(1)).await.unwrap(), None);
+    let even_deleted = tokens::find_by_hash_even_deleted(&mut c, &hash(1)).await.unwrap();
+    assert_eq!(even_deleted.map(|token| (token.id, token.leaked_at)), Some((id, None)));
+    assert_eq!(tokens::find_by_hash_even_deleted(&mut c, &hash(9)).await.unwrap(), None);
     assert_eq!(tokens::personal(&mut c, ada).await.unwrap(), []);
     assert_eq!(tokens::unrevoked_of(&mut c, ada).await.unwrap(), []);
     assert_eq!(tokens::count(&mut c).await.unwrap(), 0);
     drop(c);
+    s.write(async |w| tokens::set_leaked(w, id, NOW).await).await;
+    let leaked = tokens::find_even_deleted(&mut *s.read().await, id).await.unwrap().unwrap();
+    assert_eq!(leaked.leaked_at, Some(NOW));
     let error = s.refused(async |w| tokens::set_revoked(w, id, None).await).await;
     assert!(matches!(error, Error::NotFound));
     assert!(s.token(ada, 2).await > id);

@@ -69,6 +69,10 @@ fn sentence(record: &Record) -> (String, bool) {
         Action::TokenLeaked => ("reported as leaked the token", true),
         Action::AlertRetried => ("retried the delivery of an alert through", true),
         Action::AlertTested => ("sent a test alert through", true),
+        Action::RequestMade => ("asked for the service user", true),
+        Action::RequestApproved => ("approved the request for the service user", true),
+        Action::RequestDeclined => ("declined the request for the service user", true),
+        Action::RequestWithdrawn => ("withdrew the request for the service user", true),
     };
     (verb.to_owned(), is_named)
 }

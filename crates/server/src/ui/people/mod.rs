@@ -6,6 +6,7 @@ pub mod add_person;
 pub mod add_service;
 pub mod edit;
 pub mod members;
+pub mod requests;
 pub mod team;
 pub mod teams;
 pub mod user;
@@ -18,6 +19,7 @@ use tokenhouse_store::users::UserFilter;
 
 use crate::api::PageQuery;
 use crate::app::App;
+use crate::auth::guard::Call;
 use crate::error::Error;
 use crate::service;
 
@@ -26,6 +28,9 @@ const USERS: &str = "/settings/people/users";
 
 /// Where teams are listed.
 const TEAMS: &str = "/settings/people/teams";
+
+/// Where service users are listed that somebody asks for.
+pub(super) const REQUESTS: &str = "/settings/people/requests";
 
 /// The most teams that a form offers.
 const MOST_TEAMS: i64 = 100;
@@ -54,13 +59,16 @@ fn place(query: &PageQuery) -> (u64, u64) {
 struct Tabs {
     users: u64,
     teams: u64,
+    /// Open ones: those to decide on, or one's own.
+    requests: u64,
 }
 
 impl Tabs {
-    async fn count(app: &Arc<App>) -> Result<Self, Error> {
+    async fn count(app: &Arc<App>, call: &Call) -> Result<Self, Error> {
         let users = service::users::count(app, &UserFilter::default()).await?;
         let teams = service::teams::count(app).await?;
-        Ok(Self { users: counted(users), teams: counted(teams) })
+        let requests = service::service_user_requests::count_open(app, call).await?;
+        Ok(Self { users: counted(users), teams: counted(teams), requests: counted(requests) })
     }
 }
 

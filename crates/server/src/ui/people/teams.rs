@@ -82,7 +82,7 @@ async fn render(
     let page = visit.page(Section::People, if dialog.is_some() { "Add team" } else { "Teams" });
     let found = teams::page(app, window.window()?).await?;
     let listing = Listing::new(&page, ("name", false), place(&window), counted(found.total));
-    let tabs = Tabs::count(app).await?;
+    let tabs = Tabs::count(app, call).await?;
     let manages = call.caller.has(Permission::ManagePeople);
     Ok(Rendered(Teams { page, listing, tabs, teams: found.items, manages, dialog }).into_response())
 }

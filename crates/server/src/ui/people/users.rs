@@ -173,7 +173,7 @@ async fn load(
         user,
     };
     let rows = found.items.into_iter().map(row).collect();
-    let tabs = Tabs::count(app).await?;
+    let tabs = Tabs::count(app, call).await?;
     let mut teams = service::teams::names(app, super::MOST_TEAMS).await?;
     if !query.team.is_empty() && !teams.contains(&query.team) {
         teams.push(query.team.clone());

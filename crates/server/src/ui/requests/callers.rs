@@ -1,5 +1,7 @@
 //! Who uses tokens that are about to be revoked.
 
+use std::time::Duration;
+
 use super::row::sent;
 use super::section::told;
 use crate::app::App;
@@ -7,6 +9,12 @@ use crate::service::requests::{self, Visible};
 use crate::ui::moment::Moment;
 use crate::ui::page::Page;
 use crate::ui::text::{grouped, plural};
+
+/// How long a dialog waits for the log: whoever has to revoke a token has no time.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is told when that was not enough.
+const NOT_IN_TIME: &str = "The log of requests didn’t answer in time.";
 
 /// What a dialog tells of those who will be refused.
 pub(in crate::ui) struct Callers {
@@ -36,11 +44,11 @@ impl Callers {
             return None;
         }
         let object = if visible.is_of_one_token() { "it" } else { "them" };
-        let found = match requests::callers(app, visible).await {
-            Ok(found) => found,
-            Err(error) => {
-                return Some(Self { object, lines: Err(told(&error)), count: String::new(), more: None });
-            }
+        let untold = |why| Some(Self { object, lines: Err(why), count: String::new(), more: None });
+        let found = match tokio::time::timeout(PATIENCE, requests::callers(app, visible)).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => return untold(told(&error)),
+            Err(_) => return untold(NOT_IN_TIME.to_owned()),
         };
         let more = (found.count - found.most.len()) as u64;
         let line = |caller: requests::Caller| Line {
@@ -60,6 +68,11 @@ impl Callers {
     /// Whether anybody is known to use what is to be revoked.
     pub(in crate::ui) fn are_any(&self) -> bool {
         self.lines.as_ref().is_ok_and(|lines| !lines.is_empty())
+    }
+
+    /// Whether it isn't known who does.
+    pub(in crate::ui) const fn are_unknown(&self) -> bool {
+        self.lines.is_err()
     }
 
     /// Whether it is known that nobody does.

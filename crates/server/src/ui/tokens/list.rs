@@ -147,6 +147,7 @@ struct Row {
     state: &'static str,
     word: &'static str,
     is_scim: bool,
+    is_leaked: bool,
     owner: Owner,
     expires: Option<Moment>,
     used: Option<(Moment, String)>,
@@ -328,6 +329,7 @@ impl Row {
             state,
             word,
             is_scim: token.scim_only,
+            is_leaked: token.leaked_at.is_some(),
             owner: Owner {
                 id: token.owner.id,
                 name: token.owner.name.clone(),
