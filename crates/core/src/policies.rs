@@ -26,6 +26,8 @@ pub struct Policies {
     pub default_expires_in_days: i64,
     /// Tokens that nobody used for so many days are revoked; `None` is never.
     pub revoke_unused_after_days: Option<i64>,
+    /// When that number was settled: what was announced before doesn't hold.
+    pub revoke_unused_settled_at: Option<Timestamp>,
     /// Whether a service user must have a purpose and an owner.
     pub require_purpose_and_owner: bool,
     /// For so many days a revoke can be undone; `None` is always.
@@ -42,6 +44,7 @@ impl Default for Policies {
             service: open,
             default_expires_in_days: 90,
             revoke_unused_after_days: None,
+            revoke_unused_settled_at: None,
             require_purpose_and_owner: false,
             restore_within_days: None,
             restore_leaked: false,

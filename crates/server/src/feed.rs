@@ -161,6 +161,15 @@ impl Feed {
         token.state.is_some_and(|state| self.index.put_token(&token.hash, state, token.owner))
     }
 
+    /// Makes the index show these tokens as they are committed, whatever was done to the index by hand. Waits for
+    /// whoever applies a change, so that nothing older is put over it.
+    pub async fn show_as_stored(&self, ids: &[TokenId]) -> Result<(), Error> {
+        let _applied = self.applied.lock().await;
+        let mut reader = self.store.read_log().await?;
+        let entries = tokens::entries(&mut reader, ids).await?;
+        fill(&mut reader, &self.index, &entries).await
+    }
+
     /// Follows to the end of the log, whoever wrote it.
     pub async fn follow_all(&self) -> Result<(), Error> {
         let followed = self.follow_head().await;

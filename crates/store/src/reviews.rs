@@ -89,8 +89,14 @@ fn finding(rule: Rule, now: Timestamp, part: Part) -> Statement {
     let mut statement = Statement::new(&format!("SELECT {id}, {order} FROM "));
     condition(&mut statement, rule, now);
     if let Some((place, last)) = part.after {
-        statement.text(&format!(" AND ({order} > ")).value(place).text(&format!(" OR ({order} = "));
-        statement.value(place).text(&format!(" AND {id} > ")).value(last).text("))");
+        if order == "0" {
+            statement.text(" AND (");
+        } else {
+            // The first of both lets an index begin there.
+            statement.text(&format!(" AND {order} >= ")).value(place);
+            statement.text(&format!(" AND ({order} > ")).value(place).text(" OR ");
+        }
+        statement.text(&format!("{id} > ")).value(last).text(")");
     }
     let by = if order == "0" { String::new() } else { format!("{order}, ") };
     statement.text(&format!(" ORDER BY {by}{id} LIMIT ")).value(part.limit);

@@ -451,10 +451,10 @@ pub async fn set_closing(w: &mut Writer, id: TokenId, closing: Option<Closing>) 
     w.execute_one(query).await
 }
 
-/// Notes when it was told that it will be revoked because nobody uses it.
-pub async fn set_idle_announced(w: &mut Writer, id: TokenId, at: Timestamp) -> Result<(), Error> {
+/// Notes when it was told that it will be revoked because nobody uses it, or that this doesn't hold any more.
+pub async fn set_idle_announced(w: &mut Writer, id: TokenId, at: Option<Timestamp>) -> Result<(), Error> {
     let update = sqlx::query("UPDATE tokens SET idle_announced_at = $2 WHERE id = $1");
-    w.execute_one(update.bind(id.0).bind(at.micros())).await
+    w.execute_one(update.bind(id.0).bind(at.map(Timestamp::micros))).await
 }
 
 /// The next tokens after this number that close by themselves and are not revoked yet.
@@ -465,23 +465,26 @@ pub async fn closing_after(c: &mut Connection, after: TokenId, limit: i64) -> Re
     Ok(sqlx::query_as(tokens).bind(after.0).bind(limit).fetch_all(c).await?)
 }
 
-/// The next tokens after this place, in the order of their last use or making, that are not revoked and that
-/// nobody has used since `until`. A place is that instant and a number.
+/// The next tokens after this place, in the order of their last use or making, that are neither revoked nor expired at
+/// `now` and that nobody has used since `until`. A place is that instant and a number.
 pub async fn idle_after(
     c: &mut Connection,
     is_service: bool,
     (idle_since, after): (Timestamp, TokenId),
     until: Timestamp,
+    now: Timestamp,
     limit: i64,
 ) -> Result<Vec<Token>, Error> {
     let tokens = select!(
         "t.revoked_at IS NULL AND t.is_service = $1 AND coalesce(t.last_used_at, t.created_at) <= $2 AND \
-         (coalesce(t.last_used_at, t.created_at) > $3 OR \
-         (coalesce(t.last_used_at, t.created_at) = $3 AND t.id > $4)) \
-         ORDER BY coalesce(t.last_used_at, t.created_at), t.id LIMIT $5"
+         coalesce(t.last_used_at, t.created_at) >= $3 AND \
+         (coalesce(t.last_used_at, t.created_at) > $3 OR t.id > $4) AND \
+         (t.expires_at IS NULL OR t.expires_at > $5) \
+         ORDER BY coalesce(t.last_used_at, t.created_at), t.id LIMIT $6"
     );
     let query = sqlx::query_as(tokens).bind(i64::from(is_service)).bind(until.micros());
-    Ok(query.bind(idle_since.micros()).bind(after.0).bind(limit).fetch_all(c).await?)
+    let query = query.bind(idle_since.micros()).bind(after.0).bind(now.micros()).bind(limit);
+    Ok(query.fetch_all(c).await?)
 }
 
 /// Notes that it was reported as leaked.

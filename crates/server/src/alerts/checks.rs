@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::knocks::Knocks;
 
 /// How many tokens are looked at in one transaction.
-const BATCH: usize = 1_000;
+const BATCH: usize = 50;
 
 /// Looks at what has been noted since the last time.
 pub async fn work(app: Arc<App>) {

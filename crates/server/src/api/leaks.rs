@@ -132,11 +132,13 @@ pub async fn from_github(
     let signature = signature(request.headers());
     let body = body::read(request, body::JSON).await?;
     let is_signed = match &signature {
-        Some((key, signature)) => keys.have_signed(key, &body, signature, app.clock.now()).await?,
-        None => false,
+        Some((key, signature)) => keys.have_signed(key, &body, signature, app.clock.now()).await,
+        None => Ok(false),
     };
-    if !is_signed {
+    if !matches!(is_signed, Ok(true)) {
         app.limits.leak_report(origin.ip)?;
+    }
+    if !is_signed? {
         return Err(Error::Forbidden("this is not signed with a key of GitHub’s".into()));
     }
     let matches: Vec<GithubMatch> = serde_json::from_slice(&body).map_err(|error| body::not_json(&error))?;

@@ -41,20 +41,36 @@ fn last_of(path: &Path, format: Format) -> io::Result<i64> {
     let mut file = open(path)?;
     let length = file.metadata()?.len();
     let Some(end) = line_end_before(&mut file, length)? else {
+        is_cut_record(&mut file)?;
         file.set_len(0)?;
         return Ok(0);
     };
-    // After the newline of the last whole line.
-    if end + 1 < length {
-        file.set_len(end + 1)?;
-    }
     let start = line_end_before(&mut file, end)?.map_or(0, |newline| newline + 1);
     let mut line = String::new();
     file.seek(SeekFrom::Start(start))?;
-    file.take(end - start).read_to_string(&mut line)?;
-    number(&line, format).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, "the last line of the file is no record of this export")
-    })
+    (&file).take(end - start).read_to_string(&mut line)?;
+    let number = number(&line, format).ok_or_else(not_ours)?;
+    // After the newline of the last whole line, now that the file is known to be ours.
+    if end + 1 < length {
+        file.set_len(end + 1)?;
+    }
+    Ok(number)
+}
+
+fn not_ours() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the last line of the file is no record of this export")
+}
+
+/// Checks that a file without a whole line is empty or begins as a record does.
+fn is_cut_record(file: &mut File) -> io::Result<()> {
+    let mut beginning = [0; 2];
+    file.seek(SeekFrom::Start(0))?;
+    match file.read(&mut beginning)? {
+        0 => Ok(()),
+        1 if beginning[0] == b'{' => Ok(()),
+        2 if &beginning == b"{\"" => Ok(()),
+        _ => Err(not_ours()),
+    }
 }
 
 /// Where the last newline before `end` is.

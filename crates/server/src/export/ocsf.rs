@@ -37,7 +37,7 @@ fn class(record: &Record) -> (Named, Named) {
         Action::UserDeactivated => (ACCOUNT_CHANGE, (5, "Disable")),
         Action::UserRemoved => (ACCOUNT_CHANGE, (6, "Delete")),
         Action::UserUpdated => (ACCOUNT_CHANGE, OTHER),
-        Action::TokenGenerated | Action::TokenRotated | Action::TeamCreated => {
+        Action::TokenGenerated | Action::TokenRotated | Action::TeamCreated | Action::RequestMade => {
             (ENTITY_MANAGEMENT, (1, "Create"))
         }
         Action::TeamUpdated | Action::PolicyUpdated | Action::TokenRotationPlanned => {
@@ -52,7 +52,10 @@ fn class(record: &Record) -> (Named, Named) {
         | Action::TokenIdleAnnounced
         | Action::TokenLeaked
         | Action::AlertRetried
-        | Action::AlertTested => (ENTITY_MANAGEMENT, OTHER),
+        | Action::AlertTested
+        | Action::RequestApproved
+        | Action::RequestDeclined
+        | Action::RequestWithdrawn => (ENTITY_MANAGEMENT, OTHER),
     }
 }
 

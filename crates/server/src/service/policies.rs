@@ -47,7 +47,10 @@ pub async fn update(app: &App, call: &Call, update: Update) -> Result<Policies, 
     let ceiling = LifetimePolicy::from(app.config.policy);
     let mut writer = app.begin(call).await?;
     let before = in_force(app);
-    let after = applied(before, update);
+    let mut after = applied(before, update);
+    if after.revoke_unused_after_days != before.revoke_unused_after_days {
+        after.revoke_unused_settled_at = Some(writer.now());
+    }
     check(&after, ceiling)?;
     let changes = Changes::default()
         .note("personal.max_lifetime_days", before.personal.max_days, after.personal.max_days)
@@ -77,6 +80,7 @@ fn applied(before: Policies, update: Update) -> Policies {
         service: lifetimes(before.service, update.service_days, update.service_never),
         default_expires_in_days: update.default_expires_in_days.unwrap_or(before.default_expires_in_days),
         revoke_unused_after_days: update.revoke_unused_after_days.of(before.revoke_unused_after_days),
+        revoke_unused_settled_at: before.revoke_unused_settled_at,
         require_purpose_and_owner: update
             .require_purpose_and_owner
             .unwrap_or(before.require_purpose_and_owner),

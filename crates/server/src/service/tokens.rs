@@ -17,7 +17,7 @@ use tokenhouse_core::people::{Name, UserType};
 use tokenhouse_core::policy::{Access, Permission};
 use tokenhouse_core::token::{Lifetime, Plaintext, Status, TokenKind};
 use tokenhouse_store::tokens::{self, NewToken, Owner, Token};
-use tokenhouse_store::{Connection, Writer, users};
+use tokenhouse_store::{Connection, Writer, lineage, users};
 
 use super::{Changes, policies, require};
 use crate::app::App;
@@ -322,18 +322,31 @@ pub(super) async fn revoke_in(writer: &mut Writer, call: &Call, doomed: &[Token]
     Ok(revoked)
 }
 
+/// How far a token's line is looked back through for one that leaked.
+const ANCESTORS: i64 = 10_000;
+
 /// Undoes a revoke of this one token. Never moves its expiry.
 pub async fn restore(app: &App, call: &Call, id: TokenId) -> Result<Token, Error> {
     let mut writer = app.begin(call).await?;
     let token = find(&mut writer, call, id).await?;
     if let Some(revoked_at) = token.revoked_at {
-        let policies = policies::in_force(app);
+        let (policies, now) = (policies::in_force(app), writer.now());
+        // What was made with a token that leaked may have been made by whoever found it first.
+        let makers = lineage::ancestors(&mut writer, id, ANCESTORS).await?;
+        let is_leaked = makers.iter().chain([&token]).any(|token| token.leaked_at.is_some());
         policies
-            .check_restore(revoked_at, token.leaked_at.is_some(), writer.now())
+            .check_restore(revoked_at, is_leaked, now)
             .map_err(|refused| Error::Conflict(refused.to_string()))?;
+        if let Some(old) = token.rotates
+            && tokens::has_live_successor(&mut writer, old, now).await?
+        {
+            let message = "the token it succeeds has another active successor; revoke that one first";
+            return Err(Error::Conflict(message.into()));
+        }
         tokens::set_revoked(&mut writer, id, None).await?;
-        // It would be closed again at once.
+        // It would be closed again at once, or revoked without another word.
         tokens::set_closing(&mut writer, id, None).await?;
+        tokens::set_idle_announced(&mut writer, id, None).await?;
         let changes = Changes::default().note("active", false, true);
         writer.record(call.draft(Action::TokenRestored, id.0, &token.name, changes.0)).await?;
         app.commit(writer).await?;

@@ -20,6 +20,8 @@ on_both_databases!(
     a_use_takes_an_announcement_back,
     a_retry_of_a_rotation_makes_no_second_token,
     rotations_at_once_leave_one_successor,
+    a_restore_never_makes_a_second_successor,
+    an_announcement_ends_with_a_restore_and_with_the_policy,
 );
 
 async fn rotate(server: &TestServer, with: &Bearer, id: i64, wanted: &Value) -> Answer {
@@ -262,4 +264,43 @@ async fn rotations_at_once_leave_one_successor(server: TestServer) {
     }
     assert!(made <= 1, "{made} successors");
     assert!(!is_active(&server, &ada.token, id).await);
+}
+
+async fn a_restore_never_makes_a_second_successor(server: TestServer) {
+    let ada = server.person("Ada", Role::Admin).await;
+    let id = generate(&server, &ada.token, "old", None).await.expect(201).id();
+    let first = rotate(&server, &ada.token, id, &json!({})).await.expect(201).id();
+    set_revoked(&server, &ada.token, first, true).await;
+    let second = rotate(&server, &ada.token, id, &json!({})).await.expect(201).id();
+    let path = format!("/api/user-tokens/{first}");
+    let refused = server.as_(&ada.token).put(&path, &json!({ "revoke": false })).await.expect(409).json();
+    assert!(refused["detail"].as_str().unwrap().contains("another active successor"), "{refused}");
+    set_revoked(&server, &ada.token, second, true).await;
+    set_revoked(&server, &ada.token, first, false).await;
+}
+
+async fn an_announcement_ends_with_a_restore_and_with_the_policy(server: TestServer) {
+    let server = server.without_background().await;
+    let ada = server.person("Ada", Role::Admin).await;
+    let id = generate(&server, &ada.token, "idle", None).await.expect(201).id();
+    let settle = async |days: Option<i64>| {
+        let policy = json!({ "revoke_unused_after_days": days });
+        server.as_(&ada.token).put("/api/policies", &policy).await.expect(200);
+    };
+    server.pass_days(60);
+    settle(Some(30)).await;
+    assert_eq!(revoke_the_unused(&server.app).await.unwrap(), (1, 0));
+    // Switched off, and on again much later: seven days from then.
+    settle(None).await;
+    server.pass_days(100);
+    assert_eq!(revoke_the_unused(&server.app).await.unwrap(), (0, 0));
+    settle(Some(31)).await;
+    assert_eq!(revoke_the_unused(&server.app).await.unwrap(), (1, 0), "announced again");
+    server.pass_days(7);
+    server.as_(&ada.token).get("/api/users/me").await.expect(200);
+    assert_eq!(revoke_the_unused(&server.app).await.unwrap(), (0, 1));
+    // Restored: not revoked again without another word.
+    set_revoked(&server, &ada.token, id, false).await;
+    assert_eq!(revoke_the_unused(&server.app).await.unwrap(), (1, 0), "announced again");
+    assert!(is_active(&server, &ada.token, id).await);
 }

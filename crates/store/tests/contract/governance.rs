@@ -40,7 +40,7 @@ async fn plans_closings_and_announcements_are_kept(s: Setting) {
         tokens::set_closing(w, id, Some(closing)).await?;
         tokens::set_leaked(w, id, NOW).await?;
         users::set_plan(w, owner, Some(&plan)).await?;
-        tokens::set_idle_announced(w, id, NOW.plus_days(1)).await
+        tokens::set_idle_announced(w, id, Some(NOW.plus_days(1))).await
     })
     .await;
     let find = async || tokens::find(&mut *s.read().await, id).await.unwrap().unwrap();
@@ -91,7 +91,7 @@ async fn idle_tokens_are_found_from_the_longest_on(s: Setting) {
     let start = (Timestamp::from_micros(i64::MIN), TokenId(0));
     let found = async |place, until, limit| -> Vec<TokenId> {
         let mut reader = s.read().await;
-        let found = tokens::idle_after(&mut reader, false, place, until, limit).await.unwrap();
+        let found = tokens::idle_after(&mut reader, false, place, until, NOW, limit).await.unwrap();
         found.into_iter().map(|token| token.id).collect()
     };
     assert_eq!(found(start, NOW.plus_days(9), 9).await, [second, third, first]);

@@ -8,7 +8,8 @@
 use tokenhouse_core::audit::Action;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::TokenId;
-use tokenhouse_core::policies::IDLE_NOTICE_DAYS;
+use tokenhouse_core::index::Use;
+use tokenhouse_core::policies::{IDLE_NOTICE_DAYS, Policies};
 use tokenhouse_core::token::Status;
 use tokenhouse_store::Writer;
 use tokenhouse_store::tokens::{self, Closing, Token};
@@ -151,57 +152,51 @@ async fn close(app: &App, id: TokenId) -> Result<bool, Error> {
 }
 
 /// Revokes tokens that are unused, as `is_unused` says by their last use. Each is closed in the index before; if
-/// the revoke can't be written, it is opened again.
+/// the revoke can't be written, the index shows again what is stored, and until it can do so they stay closed.
 async fn revoke_unused(
     app: &App,
-    mut writer: Writer,
+    writer: Writer,
     doomed: &[(Token, String)],
     is_unused: impl Fn(&Token) -> bool,
 ) -> Result<usize, Error> {
-    let (call, now, index) = (Call::system(), writer.now(), app.feed.index());
-    let mut closed = Closed { app, tokens: Vec::new() };
-    for (token, reason) in doomed {
-        let used_as = |used: Option<tokenhouse_core::index::Use>| {
+    let is_closed = |token: &Token| {
+        let used_as = |used: Option<Use>| {
             let mut token = token.clone();
             let newer = used.filter(|used| token.last_used_at.is_none_or(|written| written <= used.at));
             token.last_used_at = newer.map(|used| used.at).or(token.last_used_at);
             is_unused(&token)
         };
-        if !index.close_if(&token.hash, used_as) {
-            continue;
-        }
-        closed.tokens.push(token);
+        app.feed.index().close_if(&token.hash, used_as)
+    };
+    let closed: Vec<_> = doomed.iter().filter(|(token, _)| is_closed(token)).collect();
+    if closed.is_empty() {
+        return Ok(0);
+    }
+    if let Err(error) = write_revokes(app, writer, &closed).await {
+        // Whether it was committed can't be told from here: what is stored decides.
+        let ids: Vec<TokenId> = closed.iter().map(|(token, _)| token.id).collect();
+        app.feed.show_as_stored(&ids).await?;
+        return Err(error);
+    }
+    app.settle(true).await?;
+    Ok(closed.len())
+}
+
+async fn write_revokes(app: &App, mut writer: Writer, closed: &[&(Token, String)]) -> Result<(), Error> {
+    let (call, now) = (Call::system(), writer.now());
+    for (token, reason) in closed {
         tokens::set_revoked(&mut writer, token.id, Some(now)).await?;
         let changes = Changes::default().note("active", true, false).set("reason", reason);
         writer.record(call.draft(Action::TokenRevoked, token.id.0, &token.name, changes.0)).await?;
     }
-    let count = closed.tokens.len();
-    if count > 0 {
-        app.commit(writer).await?;
-        closed.tokens.clear();
-        app.settle(true).await?;
-    }
-    Ok(count)
-}
-
-/// Tokens that are closed in the index and not yet in the store. Opened again when dropped.
-struct Closed<'a> {
-    app: &'a App,
-    tokens: Vec<&'a Token>,
-}
-
-impl Drop for Closed<'_> {
-    fn drop(&mut self) {
-        for token in &self.tokens {
-            self.app.feed.index().put_token(&token.hash, token.state(), token.owner.id);
-        }
-    }
+    app.commit(writer).await.map(drop)
 }
 
 /// By policy: announces that tokens will be revoked because nobody uses them, and revokes those that were announced
 /// seven days ago and were not used since. Answers how many of each.
 pub async fn revoke_the_unused(app: &App) -> Result<(usize, usize), Error> {
-    let Some(days) = policies::in_force(app).revoke_unused_after_days else { return Ok((0, 0)) };
+    let policies = policies::in_force(app);
+    let Some(days) = policies.revoke_unused_after_days else { return Ok((0, 0)) };
     let (mut announced, mut revoked) = (0, 0);
     for is_service in [false, true] {
         let mut last = (Timestamp::from_micros(i64::MIN), TokenId(0));
@@ -209,18 +204,20 @@ pub async fn revoke_the_unused(app: &App) -> Result<(usize, usize), Error> {
             let now = app.clock.now();
             let until = now.plus_days(IDLE_NOTICE_DAYS - days);
             let mut page =
-                tokens::idle_after(&mut *app.store.read().await?, is_service, last, until, BATCH).await?;
+                tokens::idle_after(&mut *app.store.read().await?, is_service, last, until, now, BATCH)
+                    .await?;
             let Some(newest) = page.last() else { break };
             last = (idle_since(newest), newest.id);
             for token in &mut page {
                 with_latest_use(app, token);
             }
             page.retain(|token| status(token, now) == Status::Active);
-            let due = |wanted: Due| page.iter().filter(move |token| due(token, days, now) == Some(wanted));
+            let due =
+                |wanted: Due| page.iter().filter(move |token| due(token, &policies, now) == Some(wanted));
             let to_revoke: Vec<TokenId> = due(Due::Revoke).map(|token| token.id).collect();
             let to_announce: Vec<TokenId> = due(Due::Announce).map(|token| token.id).collect();
-            announced += announce(app, &to_announce, days).await?;
-            revoked += revoke_idle(app, &to_revoke, days).await?;
+            announced += announce(app, &to_announce, policies).await?;
+            revoked += revoke_idle(app, &to_revoke, policies).await?;
         }
     }
     Ok((announced, revoked))
@@ -233,11 +230,10 @@ enum Due {
     Revoke,
 }
 
-/// What is to be done at `now` about a token that is revoked after so many days without use.
-fn due(token: &Token, days: i64, now: Timestamp) -> Option<Due> {
-    let since = idle_since(token);
-    // An announcement holds until the token is used.
-    match token.idle_announced_at.filter(|announced| *announced >= since) {
+/// What is to be done at `now` about a token under these policies.
+fn due(token: &Token, policies: &Policies, now: Timestamp) -> Option<Due> {
+    let (days, since) = (policies.revoke_unused_after_days?, idle_since(token));
+    match announced(token, policies) {
         None => (now >= since.plus_days(days - IDLE_NOTICE_DAYS)).then_some(Due::Announce),
         Some(announced) => {
             let is_due = now >= since.plus_days(days) && now >= announced.plus_days(IDLE_NOTICE_DAYS);
@@ -246,29 +242,36 @@ fn due(token: &Token, days: i64, now: Timestamp) -> Option<Due> {
     }
 }
 
+/// When its revoke was announced, if that still holds: until the token is used, or the policy is settled anew.
+fn announced(token: &Token, policies: &Policies) -> Option<Timestamp> {
+    let settled = policies.revoke_unused_settled_at.unwrap_or(token.created_at);
+    token.idle_announced_at.filter(|announced| *announced >= idle_since(token) && *announced >= settled)
+}
+
 fn idle_since(token: &Token) -> Timestamp {
     token.last_used_at.unwrap_or(token.created_at)
 }
 
 /// When policy revokes a token if nobody uses it, where that was announced.
-pub fn revoked_if_unused_at(token: &Token, days: i64) -> Option<Timestamp> {
-    let since = idle_since(token);
-    let announced = token.idle_announced_at.filter(|announced| *announced >= since)?;
-    Some(since.plus_days(days).max(announced.plus_days(IDLE_NOTICE_DAYS)))
+pub fn revoked_if_unused_at(token: &Token, policies: &Policies) -> Option<Timestamp> {
+    let (days, announced) = (policies.revoke_unused_after_days?, announced(token, policies)?);
+    Some(idle_since(token).plus_days(days).max(announced.plus_days(IDLE_NOTICE_DAYS)))
 }
 
-async fn announce(app: &App, ids: &[TokenId], days: i64) -> Result<usize, Error> {
-    if ids.is_empty() {
+async fn announce(app: &App, ids: &[TokenId], policies: Policies) -> Result<usize, Error> {
+    let Some(days) = policies.revoke_unused_after_days.filter(|_| !ids.is_empty()) else { return Ok(0) };
+    let mut writer = app.begin_unchecked().await?;
+    // Settled anew while others were looked at.
+    if policies::in_force(app) != policies {
         return Ok(0);
     }
-    let mut writer = app.begin_unchecked().await?;
     let (call, now, mut announced) = (Call::system(), writer.now(), 0);
     for mut token in tokens::find_many(&mut writer, ids).await? {
         with_latest_use(app, &mut token);
-        if status(&token, now) != Status::Active || due(&token, days, now) != Some(Due::Announce) {
+        if status(&token, now) != Status::Active || due(&token, &policies, now) != Some(Due::Announce) {
             continue;
         }
-        tokens::set_idle_announced(&mut writer, token.id, now).await?;
+        tokens::set_idle_announced(&mut writer, token.id, Some(now)).await?;
         let at = idle_since(&token).plus_days(days).max(now.plus_days(IDLE_NOTICE_DAYS));
         let changes = Changes::default().set("revoked_if_unused_at", at);
         writer.record(call.draft(Action::TokenIdleAnnounced, token.id.0, &token.name, changes.0)).await?;
@@ -280,14 +283,15 @@ async fn announce(app: &App, ids: &[TokenId], days: i64) -> Result<usize, Error>
     Ok(announced)
 }
 
-async fn revoke_idle(app: &App, ids: &[TokenId], days: i64) -> Result<usize, Error> {
-    if ids.is_empty() {
+async fn revoke_idle(app: &App, ids: &[TokenId], policies: Policies) -> Result<usize, Error> {
+    let Some(days) = policies.revoke_unused_after_days.filter(|_| !ids.is_empty()) else { return Ok(0) };
+    let mut writer = app.begin_unchecked().await?;
+    if policies::in_force(app) != policies {
         return Ok(0);
     }
-    let mut writer = app.begin_unchecked().await?;
     let now = writer.now();
     let found = tokens::find_many(&mut writer, ids).await?;
     let alive = found.into_iter().filter(|token| status(token, now) == Status::Active);
     let doomed: Vec<_> = alive.map(|token| (token, format!("unused for {days} days"))).collect();
-    revoke_unused(app, writer, &doomed, |token| due(token, days, now) == Some(Due::Revoke)).await
+    revoke_unused(app, writer, &doomed, |token| due(token, &policies, now) == Some(Due::Revoke)).await
 }

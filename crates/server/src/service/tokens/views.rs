@@ -202,10 +202,10 @@ pub async fn details(app: &App, call: &Call, id: TokenId) -> Result<Details, Err
     drop(reader);
     let attempts = attempts(app, std::slice::from_ref(&token)).await?.remove(&id);
     with_latest_use(app, &mut token);
-    let idle_days = policies.revoke_unused_after_days.filter(|_| status(&token, now) == Status::Active);
+    let is_active = status(&token, now) == Status::Active;
     let owner = owner.ok_or_else(|| Error::internal("a token's owner vanished"))?;
     Ok(Details {
-        idle_end: idle_days.and_then(|days| revoked_if_unused_at(&token, days)),
+        idle_end: revoked_if_unused_at(&token, &policies).filter(|_| is_active),
         owners_plan: owner.plan.clone(),
         owner,
         token,
