@@ -37,12 +37,15 @@ fn class(record: &Record) -> (Named, Named) {
         Action::UserDeactivated => (ACCOUNT_CHANGE, (5, "Disable")),
         Action::UserRemoved => (ACCOUNT_CHANGE, (6, "Delete")),
         Action::UserUpdated => (ACCOUNT_CHANGE, OTHER),
-        Action::TokenGenerated | Action::TokenRotated | Action::TeamCreated => {
+        Action::TokenGenerated | Action::TokenRotated | Action::TeamCreated | Action::RequestMade => {
             (ENTITY_MANAGEMENT, (1, "Create"))
         }
-        Action::TeamUpdated | Action::PolicyUpdated | Action::TokenRotationPlanned => {
-            (ENTITY_MANAGEMENT, (3, "Update"))
-        }
+        Action::TeamUpdated
+        | Action::PolicyUpdated
+        | Action::TokenRotationPlanned
+        | Action::RequestApproved
+        | Action::RequestDeclined
+        | Action::RequestWithdrawn => (ENTITY_MANAGEMENT, (3, "Update")),
         Action::TokenDeleted | Action::TeamDeleted => (ENTITY_MANAGEMENT, (4, "Delete")),
         Action::TokenRestored => (ENTITY_MANAGEMENT, (8, "Enable")),
         Action::TokenRevoked => (ENTITY_MANAGEMENT, (9, "Disable")),

@@ -182,7 +182,7 @@ async fn damaged_segments_are_told_where_the_server_is_watched() {
     log(&server).maintain().await.unwrap();
     let ready = server.client().get("/readyz").await.expect(200).text();
     assert_eq!(ready, "ready\nrequest log: damaged segments are kept aside: 1\n");
-    let metrics = server.app.metrics.text(&server.app.feed, None, server.app.requests.as_ref());
+    let metrics = server.app.metrics.text(&server.app.feed, None, server.app.requests.as_ref(), &[]);
     assert!(metrics.contains("\ntokenhouse_request_log_damaged 1\n"), "{metrics}");
     assert_eq!(files(folder(&server, "segments"), "damaged").len(), 1);
 }
