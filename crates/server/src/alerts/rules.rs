@@ -205,7 +205,7 @@ pub(super) fn request_made(record: &Record) -> NewAlert {
     let by = record.actor.as_ref().map_or("Somebody", |actor| actor.name.as_str());
     let title = format!("{by} asks for the service user “{}”", record.entity.name);
     let text = "Nothing is made until an Admin approves it.".to_owned();
-    let alert = to_admins("request.made", record.at, title, text, "/settings/people/users");
+    let alert = to_admins("request.made", record.at, title, text, "/settings/people/requests");
     NewAlert { subject: format!("{}:{}", alert.subject, record.seq), ..alert }
 }
 
@@ -215,7 +215,7 @@ pub(super) fn request_decided(record: &Record, asker: UserId) -> NewAlert {
     let by = record.actor.as_ref().map_or("An Admin", |actor| actor.name.as_str());
     let title = format!("Your request for the service user “{}” was {word}", record.entity.name);
     let text = format!("{by} has {word} it.");
-    let alert = to_admins("request.decided", record.at, title, text, "/settings/people/users");
+    let alert = to_admins("request.decided", record.at, title, text, "/settings/people/requests");
     NewAlert {
         recipient: Some(asker),
         user: Some(asker),

@@ -40,9 +40,12 @@ fn class(record: &Record) -> (Named, Named) {
         Action::TokenGenerated | Action::TokenRotated | Action::TeamCreated | Action::RequestMade => {
             (ENTITY_MANAGEMENT, (1, "Create"))
         }
-        Action::TeamUpdated | Action::PolicyUpdated | Action::TokenRotationPlanned => {
-            (ENTITY_MANAGEMENT, (3, "Update"))
-        }
+        Action::TeamUpdated
+        | Action::PolicyUpdated
+        | Action::TokenRotationPlanned
+        | Action::RequestApproved
+        | Action::RequestDeclined
+        | Action::RequestWithdrawn => (ENTITY_MANAGEMENT, (3, "Update")),
         Action::TokenDeleted | Action::TeamDeleted => (ENTITY_MANAGEMENT, (4, "Delete")),
         Action::TokenRestored => (ENTITY_MANAGEMENT, (8, "Enable")),
         Action::TokenRevoked => (ENTITY_MANAGEMENT, (9, "Disable")),
