@@ -55,10 +55,7 @@ fn class(record: &Record) -> (Named, Named) {
         | Action::TokenIdleAnnounced
         | Action::TokenLeaked
         | Action::AlertRetried
-        | Action::AlertTested
-        | Action::RequestApproved
-        | Action::RequestDeclined
-        | Action::RequestWithdrawn => (ENTITY_MANAGEMENT, OTHER),
+        | Action::AlertTested => (ENTITY_MANAGEMENT, OTHER),
     }
 }
 

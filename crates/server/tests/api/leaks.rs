@@ -102,6 +102,9 @@ async fn a_leaked_token_is_dead_with_all_that_was_made_with_it(server: TestServe
     let restored = json!({ "revoke": false });
     let path = format!("/api/user-tokens/{}", stolen.id());
     server.as_(&people.admin.token).put(&path, &restored).await.problem(409);
+    // Neither can what was made with it.
+    let made = format!("/api/user-tokens/{}", child.id());
+    server.as_(&people.admin.token).put(&made, &restored).await.problem(409);
     // Told once more, nothing is left to do.
     let before = head(&server).await;
     leaked(&server, &stolen.bearer()).await;
