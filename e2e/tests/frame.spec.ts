@@ -33,7 +33,7 @@ withAndWithoutScripts(() => {
 for (const [role, sections] of [
 	["Member", ["Tokens", "People"]],
 	["Manager", ["Tokens", "People"]],
-	["Admin", ["Tokens", "People", "Audit", "Settings"]],
+	["Admin", ["Tokens", "People", "Reviews", "Audit", "Settings"]],
 ] as const) {
 	test(`the rail offers a ${role} what they may use`, async ({ page, signedInAs }) => {
 		await signedInAs(role);

@@ -8,12 +8,13 @@ withAndWithoutScripts(() => {
 		await signedInAs("Admin", "Mara Lindqvist");
 		const name = `Robot ${Date.now()}`;
 		const user = await server.service(name);
-		const token = await server.token(`ends-${Date.now()}`, user.id);
+		const ending = `ends-${Date.now()}`;
+		const token = await server.token(ending, user.id);
 		await page.goto("/settings/reviews?rule=expiring");
-		const row = page.getByRole("row").filter({ hasText: token.name });
+		const row = page.getByRole("row").filter({ hasText: ending });
 		await expect(row).toContainText(user.user_id);
 		await row.getByRole("link", { name: /Rotate/ }).click();
-		await expect(page.getByRole("dialog")).toContainText(token.name);
+		await expect(page.getByRole("dialog")).toContainText(ending);
 		await page.getByText("After 7 quiet days").click();
 		await page.getByRole("button", { name: "Rotate token" }).click();
 		await page.goto(`/settings/tokens/${token.id}`);

@@ -78,20 +78,21 @@ pub enum Subject {
 
 /// How many each rule finds, in the order of the rules.
 pub async fn counts(app: &App) -> Result<Vec<(Rule, i64)>, Error> {
-    let (now, middle) = (app.clock.now(), Rule::ALL.len() / 2);
-    let count = async |rules: &[Rule]| {
+    let now = app.clock.now();
+    let count = async |rules: Vec<Rule>| {
         let mut reader = app.store.read().await?;
         let mut counts = Vec::with_capacity(rules.len());
         for rule in rules {
-            counts.push((*rule, reviews::count(&mut reader, *rule, now).await?));
+            counts.push((rule, reviews::count(&mut reader, rule, now).await?));
         }
         Ok::<_, Error>(counts)
     };
-    // What takes longest, many unused and many endless tokens, is on different sides.
-    let (first, second) = Rule::ALL.split_at(middle);
-    let (mut first, second) = tokio::try_join!(count(first), count(second))?;
-    first.extend(second);
-    Ok(first)
+    // Those that nobody uses take as long as all others together.
+    let (unused, others) = Rule::ALL.iter().partition(|rule| **rule == Rule::Unused);
+    let (mut counts, others) = tokio::try_join!(count(unused), count(others))?;
+    counts.extend(others);
+    counts.sort_unstable_by_key(|(rule, _)| *rule);
+    Ok(counts)
 }
 
 /// What each rule finds, or one: how many, and the first of them or those of a window.
