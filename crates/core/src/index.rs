@@ -9,7 +9,6 @@
 //! what has not been written to the store yet. Where a use comes from another network than the one before, that is
 //! noted as well, once for each token and network until somebody takes the notes.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,8 +18,14 @@ use arc_swap::ArcSwap;
 use crate::clock::Timestamp;
 use crate::id::{TokenId, UserId};
 use crate::identity::Identity;
+use crate::network::{Network, octets};
 use crate::people::{Role, UserType};
 use crate::token::TokenHash;
+
+mod networks;
+
+pub use self::networks::Elsewhere;
+use self::networks::Networks;
 
 /// What a verdict needs of an account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,13 +124,14 @@ pub struct Found<'a> {
 impl Found<'_> {
     /// The token was used.
     pub fn note(&self, used: Use) {
-        let ip = octets(used.ip);
-        let before = std::mem::replace(&mut *self.entry.last_use(), LastUse { at: used.at, ip });
-        if before.at == LastUse::NONE.at || network(before.ip) != network(ip) {
+        let now = LastUse { at: used.at, ip: octets(used.ip) };
+        let before = std::mem::replace(&mut *self.entry.last_use(), now);
+        let is_elsewhere = || Network::of_octets(before.ip) != Network::of_octets(now.ip);
+        if before.at == LastUse::NONE.at || (before.ip != now.ip && is_elsewhere()) {
             self.entry.elsewhere.store(true, Ordering::Relaxed);
         }
         if self.entry.elsewhere.load(Ordering::Relaxed) {
-            self.index.note_network(self.key, self.entry, ip);
+            self.index.networks.note(self.key, self.entry, now.ip);
         }
         // From here on whoever takes what is unsaved sees this use.
         if !self.entry.unsaved.swap(true, Ordering::AcqRel) {
@@ -216,24 +222,6 @@ impl Entry {
     }
 }
 
-const fn octets(ip: IpAddr) -> [u8; 16] {
-    match ip {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-        IpAddr::V6(ip) => ip.octets(),
-    }
-}
-
-/// What is the same for all addresses of a network: the first 24 bits of an IPv4 address, 48 of an IPv6 address.
-const fn network(ip: [u8; 16]) -> u128 {
-    /// Of all IPv4 addresses.
-    const MAPPED: u128 = 0xffff;
-    let bits = u128::from_be_bytes(ip);
-    if bits >> 32 == MAPPED { bits >> 8 } else { bits >> 80 << 80 }
-}
-
-/// Pairs of token and network that are noted at most in each list; what doesn't fit is noted at a later use.
-const NETWORKS: usize = 4_096;
-
 /// Lists of unsaved uses, each with a lock of its own that is held for a few nanoseconds.
 const LISTS: usize = 64;
 
@@ -245,14 +233,7 @@ pub struct Index {
     /// Which tokens were used since their last use was written.
     unsaved: [Mutex<Vec<Key>>; LISTS],
     /// Which tokens were used from another network than before, with an address of it.
-    networks: [Mutex<Networks>; LISTS],
-}
-
-/// Tokens and networks, each pair with one address.
-#[derive(Debug, Default)]
-struct Networks {
-    seen: HashSet<(Key, u128), foldhash::fast::RandomState>,
-    addresses: Vec<(Key, [u8; 16])>,
+    networks: Networks,
 }
 
 impl Default for Index {
@@ -268,7 +249,7 @@ impl Index {
             tokens: papaya::HashMap::with_capacity_and_hasher(tokens, foldhash::fast::RandomState::default()),
             owners: papaya::HashMap::default(),
             unsaved: std::array::from_fn(|_| Mutex::default()),
-            networks: std::array::from_fn(|_| Mutex::default()),
+            networks: Networks::default(),
         }
     }
 
@@ -372,38 +353,6 @@ impl Index {
         }
     }
 
-    /// Which tokens were used from another network than before, or for the first time, since this was asked last. What
-    /// can't be dealt with goes back by [`Index::keep_elsewhere`].
-    pub fn take_elsewhere(&self) -> Vec<Elsewhere> {
-        let tokens = self.tokens.pin();
-        let noted = self.networks.iter().flat_map(|list| std::mem::take(&mut *lock(list)).addresses);
-        let told = |(key, ip): (Key, [u8; 16])| {
-            let ip = IpAddr::from(ip).to_canonical();
-            tokens.get(&key).map(|entry| Elsewhere { token: entry.id, ip, key })
-        };
-        noted.filter_map(told).collect()
-    }
-
-    /// Takes back what could not be dealt with, as far as there is room.
-    pub fn keep_elsewhere(&self, all: &[Elsewhere]) {
-        let tokens = self.tokens.pin();
-        for Elsewhere { key, ip, .. } in all {
-            if let Some(entry) = tokens.get(key) {
-                self.note_network(*key, entry, octets(*ip));
-            }
-        }
-    }
-
-    fn note_network(&self, key: Key, entry: &Entry, ip: [u8; 16]) {
-        let mut networks = lock(&self.networks[usize::from(key[0]) % LISTS]);
-        let pair = (key, network(ip));
-        let has_room = networks.addresses.len() < NETWORKS;
-        if has_room && networks.seen.insert(pair) {
-            networks.addresses.push((key, ip));
-        }
-        entry.elsewhere.store(!has_room && !networks.seen.contains(&pair), Ordering::Relaxed);
-    }
-
     fn unsaved_of(&self, key: Key) -> MutexGuard<'_, Vec<Key>> {
         lock(&self.unsaved[usize::from(key[0]) % LISTS])
     }
@@ -420,16 +369,6 @@ pub struct Unsaved {
     pub token: TokenId,
     /// Its last use.
     pub used: Use,
-    key: Key,
-}
-
-/// A token that was used from another network than before, or for the first time since this index was made.
-#[derive(Clone, Copy, Debug)]
-pub struct Elsewhere {
-    /// The token.
-    pub token: TokenId,
-    /// An address of the network.
-    pub ip: IpAddr,
     key: Key,
 }
 
@@ -451,7 +390,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn token(id: i64) -> TokenState {
+    pub(crate) fn token(id: i64) -> TokenState {
         TokenState { id: TokenId(id), expires_at: None, revoked: false, scim_only: false }
     }
 
@@ -531,53 +470,5 @@ pub(crate) mod tests {
         note(5);
         index.remove_token(&hash);
         assert_eq!(taken(), []);
-    }
-
-    #[test]
-    fn another_network_is_noted_once_however_often_it_changes() {
-        let (index, hash) = (Index::default(), TokenHash::from_bytes([1; 32]));
-        index.put_owner(owner(7, Role::Member));
-        index.put_token(&hash, token(1), UserId(7));
-        let note = |ip: &str| {
-            let used = Use { at: Timestamp::from_seconds(1), ip: ip.parse().unwrap() };
-            index.find(&hash, |found| found.note(used)).unwrap();
-        };
-        let taken = || {
-            let mut all: Vec<_> =
-                index.take_elsewhere().iter().map(|seen| (seen.token.0, seen.ip.to_string())).collect();
-            all.sort();
-            all
-        };
-        let pair = |ip: &str| (1, ip.to_owned());
-        note("192.0.2.1");
-        note("192.0.2.200");
-        assert_eq!(taken(), [pair("192.0.2.1")]);
-        for ip in ["192.0.3.1", "192.0.2.1", "192.0.3.9", "2001:db8::1", "2001:db8:0:1::", "2001:db8:1::"] {
-            note(ip);
-        }
-        let four = [pair("192.0.2.1"), pair("192.0.3.1"), pair("2001:db8:1::"), pair("2001:db8::1")];
-        assert_eq!(taken(), four);
-        note("2001:db8:1:ffff::");
-        assert_eq!(taken(), []);
-        note("192.0.2.1");
-        let unhandled = index.take_elsewhere();
-        index.keep_elsewhere(&unhandled);
-        index.keep_elsewhere(&unhandled);
-        assert_eq!(taken(), [pair("192.0.2.1")]);
-    }
-
-    #[test]
-    fn a_network_for_which_there_was_no_room_is_noted_at_a_later_use() {
-        let (index, hash) = (Index::default(), TokenHash::from_bytes([1; 32]));
-        index.put_owner(owner(7, Role::Member));
-        index.put_token(&hash, token(1), UserId(7));
-        let note = |ip: u32| {
-            let used = Use { at: Timestamp::from_seconds(1), ip: IpAddr::V4(ip.into()) };
-            index.find(&hash, |found| found.note(used)).unwrap();
-        };
-        (0..=u32::try_from(NETWORKS).unwrap()).for_each(|number| note(number << 8));
-        assert_eq!(index.take_elsewhere().len(), NETWORKS);
-        note(u32::try_from(NETWORKS).unwrap() << 8);
-        assert_eq!(index.take_elsewhere().len(), 1);
     }
 }

@@ -11,6 +11,7 @@ pub mod id;
 pub mod identity;
 pub mod index;
 pub mod keys;
+pub mod network;
 pub mod password;
 pub mod people;
 pub mod policies;

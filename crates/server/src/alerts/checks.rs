@@ -1,10 +1,10 @@
 //! Alerts on traces that checks of tokens leave in memory. What can't be told stays there for the next time.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokenhouse_core::id::TokenId;
 use tokenhouse_core::index::Elsewhere;
+use tokenhouse_core::network::Network;
 use tokenhouse_store::alerts::{Outbox, Routes};
 use tokenhouse_store::{Error, Store, networks, tokens};
 
@@ -39,7 +39,7 @@ pub async fn new_networks(app: &App) -> Result<(), Error> {
 }
 
 async fn look_up(app: &App, batch: &[Elsewhere]) -> Result<(), Error> {
-    let mut seen: Vec<_> = batch.iter().map(|seen| (seen.token, network(seen.ip))).collect();
+    let mut seen: Vec<_> = batch.iter().map(|seen| (seen.token, Network::of(seen.ip).to_string())).collect();
     seen.sort_unstable();
     seen.dedup();
     let mut outbox = Outbox::begin(&app.store, &app.alerts.routes).await?;
@@ -47,20 +47,15 @@ async fn look_up(app: &App, batch: &[Elsewhere]) -> Result<(), Error> {
     let ids: Vec<TokenId> = new.iter().map(|(token, _)| *token).collect();
     let found = tokens::find_many(&mut outbox, &ids).await?;
     let now = app.clock.now();
-    for (id, network_of_it) in &new {
+    for (id, network) in &new {
         let token = found.iter().find(|token| token.id == *id);
-        let seen = batch.iter().find(|seen| seen.token == *id && network(seen.ip) == *network_of_it);
+        let seen =
+            batch.iter().find(|seen| seen.token == *id && Network::of(seen.ip).to_string() == *network);
         if let (Some(token), Some(seen)) = (token, seen) {
-            outbox.tell(&rules::new_network(now, token, network_of_it, seen.ip)).await?;
+            outbox.tell(&rules::new_network(now, token, network, seen.ip)).await?;
         }
     }
     outbox.commit().await
-}
-
-/// The network of an address, as it is told: 24 bits of IPv4, 48 of IPv6.
-fn network(ip: IpAddr) -> String {
-    let bits = if ip.is_ipv4() { 24 } else { 48 };
-    ipnet::IpNet::new(ip, bits).map_or_else(|_| ip.to_string(), |network| network.trunc().to_string())
 }
 
 /// Tokens that don't work any more and were tried.
@@ -98,16 +93,4 @@ pub async fn failures(app: &App) -> Result<(), Error> {
         outbox.commit().await
     };
     told.await.inspect_err(|_| app.alerts.failures.keep(&reached))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_is_told_in_the_usual_notation() {
-        for (ip, told) in [("192.0.2.77", "192.0.2.0/24"), ("2001:db8:1:2::3", "2001:db8:1::/48")] {
-            assert_eq!(network(ip.parse().unwrap()), told);
-        }
-    }
 }
