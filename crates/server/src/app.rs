@@ -240,6 +240,10 @@ impl App {
     /// Waits until the index shows what was committed before: whoever finds here that there is nothing
     /// left to do (revoked already, gone already) may say so at once, and it is in effect.
     pub async fn begin_unchecked(&self) -> Result<Writer, Error> {
+        if !self.is_fresh() {
+            // Whoever has not followed for long catches up before others have to wait for them.
+            self.feed.follow_all().await?;
+        }
         let writer = self.store.begin(&self.clock).await?;
         self.feed.follow(writer.head().seq).await?;
         Ok(writer)

@@ -78,6 +78,9 @@ pub enum Error {
         "the master key is not the one this store was made with; give the right one in TOKENHOUSE_MASTER_KEY or master_key_file"
     )]
     WrongMasterKey,
+    /// Nothing was ever stored here.
+    #[error("there is no store yet; start `tokenhouse serve` first (is this the right configuration?)")]
+    Absent,
     /// Another process holds the SQLite file.
     #[error("a tokenhouse server holds this store; stop it first")]
     Held,

@@ -13,8 +13,9 @@ use tokenhouse_core::audit::Head;
 use tokenhouse_core::clock::Timestamp;
 use tokio::time::timeout;
 
+use crate::dialect::Location;
 use crate::sql::{self, Query};
-use crate::{Cause, Connection, Error, Store};
+use crate::{Cause, Connection, Error, Store, keys};
 
 /// How long a statement may take, with connecting.
 const WITHIN: Duration = Duration::from_secs(1);
@@ -68,6 +69,26 @@ pub struct Renewal {
     pub head: Head,
     /// The database's clock.
     pub now: Timestamp,
+}
+
+/// All nodes of the store at this URL, which stays as it is: it may be one that a server of an older version
+/// writes, or nobody can write. `None` if a store there is no fleet's.
+///
+/// # Errors
+/// [`Error::UnknownUrl`], [`Error::Absent`], and those of [`all`].
+pub async fn at(url: &str) -> Result<Option<Fleet>, Error> {
+    sqlx::any::install_default_drivers();
+    let location = Location::parse(url)?;
+    if !location.dialect().is_remote() {
+        return Ok(None);
+    }
+    let mut connection = Connection::connect_with(&location.read_only()?).await?;
+    if keys::check_value(&mut connection, location.dialect()).await?.is_none() {
+        return Err(Error::Absent);
+    }
+    let fleet = all(&mut connection).await?;
+    connection.close().await?;
+    Ok(Some(fleet))
 }
 
 /// All nodes.

@@ -8,6 +8,13 @@ use crate::dialect::Dialect;
 use crate::writer::in_time;
 use crate::{Error, Store};
 
+/// The tokens whose last use is not that new yet. `CROSS` keeps SQLite from going through all tokens.
+const OLDER: &str = "FROM used CROSS JOIN tokens t WHERE t.id = used.id \
+                     AND (t.last_used_at IS NULL OR t.last_used_at < used.at)";
+
+const UPDATE: &str = "UPDATE tokens SET last_used_at = free.at, last_used_ip = free.ip \
+                      FROM free WHERE tokens.id = free.id";
+
 /// Notes when and from where tokens were last used, each token once, in one transaction, without an audit
 /// record. Never moves a time backwards; unknown tokens are passed over. Gives those that could not be noted,
 /// because somebody else is writing their row at this moment: nobody waits for anybody here, so that servers
@@ -16,26 +23,30 @@ pub async fn record(store: &Store, uses: &[(TokenId, Use)]) -> Result<Vec<TokenI
     let rows: Vec<_> = uses.iter().map(|(id, Use { at, ip })| (id.0, at.micros(), ip)).collect();
     let mut transaction = store.begin_uses().await?;
     let dialect = Dialect::of(&transaction);
-    // One value for all rows: SQLite looks for the name of each placeholder among all others. `CROSS` keeps it from
-    // going through all tokens.
-    let with = format!(
+    // One value for all rows: SQLite looks for the name of each placeholder among all others.
+    let used = format!(
         "WITH used AS (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS at, \
-         value ->> 2 AS ip FROM {}), older AS (SELECT used.* FROM used CROSS JOIN tokens t \
-         WHERE t.id = used.id AND (t.last_used_at IS NULL OR t.last_used_at < used.at) ORDER BY t.id",
+         value ->> 2 AS ip FROM {})",
         dialect.json_elements("$1")
     );
-    let update = format!(
-        "{with}{}) UPDATE tokens SET last_used_at = older.at, last_used_ip = older.ip \
-         FROM older WHERE tokens.id = older.id",
-        dialect.unless_locked()
-    );
-    let left = format!("{with}) SELECT id FROM older");
     let rows = serde_json::to_string(&rows).map_err(|_| Error::Corrupt("last uses".into()))?;
-    in_time(sqlx::query(AssertSqlSafe(update)).bind(rows.clone()).execute(&mut *transaction)).await?;
-    let left = if dialect.is_remote() {
-        in_time(sqlx::query_scalar(AssertSqlSafe(left)).bind(rows).fetch_all(&mut *transaction)).await?
-    } else {
-        Vec::new()
+    let left = match dialect.unless_locked() {
+        // Nobody else is writing.
+        None => {
+            let statement = format!("{used}, free AS (SELECT used.* {OLDER} ORDER BY t.id) {UPDATE}");
+            in_time(sqlx::query(AssertSqlSafe(statement)).bind(rows).execute(&mut *transaction)).await?;
+            Vec::new()
+        }
+        // One statement, so that others find these rows locked for as short a time as can be.
+        Some(unless_locked) => {
+            let statement = format!(
+                "{used}, free AS (SELECT used.* {OLDER} ORDER BY t.id {unless_locked}), \
+                 written AS ({UPDATE} RETURNING tokens.id) \
+                 SELECT used.id {OLDER} AND used.id NOT IN (SELECT id FROM written)"
+            );
+            let left = sqlx::query_scalar(AssertSqlSafe(statement)).bind(rows).fetch_all(&mut *transaction);
+            in_time(left).await?
+        }
     };
     store.durability.commit(&mut transaction).await?;
     Ok(left.into_iter().map(TokenId).collect())

@@ -3,24 +3,15 @@
 use std::process::ExitCode;
 
 use tokenhouse_core::clock::Timestamp;
-use tokenhouse_store::Store;
 use tokenhouse_store::nodes::{self, Node};
 
 use super::{Context, Failure, say};
 use crate::fleet::lease::LEASE;
-use crate::master_key;
 
 /// Lists the servers of a fleet as they are at this moment.
 pub(super) async fn list(context: Context) -> Result<ExitCode, Failure> {
-    let Context { config, master_key, clock, random } = context;
-    let url = &config.store.url.0;
-    let exists = Store::exists(url).await?;
-    let master = master_key::find(&config, master_key, exists, &random)?;
-    let store = Store::open(url, &master, clock.now()).await?;
-    if !store.has_fleet() {
-        return Err("a SQLite store belongs to one server; a fleet needs PostgreSQL".into());
-    }
-    let fleet = nodes::all(&mut *store.read().await?).await?;
+    let fleet = nodes::at(&context.config.store.url.0).await?;
+    let fleet = fleet.ok_or("a SQLite store belongs to one server; a fleet needs PostgreSQL")?;
     say(format_args!("{:<32} {:>10} {:>8} {:>10}  STARTED", "NODE", "APPLIED", "BEHIND", "LEASE"))?;
     for Node { name, applied, started_at, renewed_at, .. } in fleet.nodes {
         let behind = fleet.head - applied;

@@ -18,7 +18,7 @@ const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An installation of the server that is called `name`.
-fn node(url: &str, name: &str) -> Installation {
+pub(crate) fn node(url: &str, name: &str) -> Installation {
     let mut node = install();
     node.configure(&format!("[store]\nurl = \"{url}\"\n[fleet]\nnode = \"{name}\""));
     node.set("TOKENHOUSE_MASTER_KEY", KEY);
@@ -113,6 +113,12 @@ async fn servers_are_listed_as_long_as_they_are_there() {
         (listed(&fleet.installations[0]).len() == 1).then_some(())
     });
     assert_eq!(listed(&fleet.installations[0]), live(&["gate-1"]));
+    let url = postgres_url(&fleet.installations[0]);
+    let mut database = PgConnection::connect(&url).await.unwrap();
+    let name = url.rsplit('/').next().unwrap();
+    let setting = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    database.execute(AssertSqlSafe(setting)).await.unwrap();
+    assert!(listed(&fleet.installations[0]).len() == 1, "looking changes nothing");
 
     let alone = install();
     person(&alone, "root@example.com", "Admin");
