@@ -34,7 +34,7 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: [MigrationTexts; 11] = [
+const MIGRATIONS: [MigrationTexts; 12] = [
     migration!(1, "first"),
     migration!(2, "sessions"),
     migration!(3, "lists"),
@@ -46,6 +46,7 @@ const MIGRATIONS: [MigrationTexts; 11] = [
     migration!(9, "governance"),
     migration!(two digits 10, "alerts"),
     migration!(two digits 11, "service_user_requests"),
+    migration!(two digits 12, "unused"),
 ];
 
 /// Which database it is.
@@ -200,11 +201,11 @@ impl Dialect {
     }
 
     /// Ends a selection of tokens `t` that are to be changed, without those that somebody else is changing.
-    pub(crate) const fn unless_locked(self) -> &'static str {
+    pub(crate) const fn unless_locked(self) -> Option<&'static str> {
         match self {
             // Nobody else is.
-            Self::Sqlite => "",
-            Self::Postgres => " FOR NO KEY UPDATE OF t SKIP LOCKED",
+            Self::Sqlite => None,
+            Self::Postgres => Some("FOR NO KEY UPDATE OF t SKIP LOCKED"),
         }
     }
 

@@ -1,13 +1,13 @@
 //! What the clock brings about: tokens that are about to expire, that nobody uses, or that a directory has stopped using.
 //! Each question goes along an index from where it ended the last time, so its price is what it finds.
 
-use sqlx::FromRow as _;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::TokenId;
 
 use crate::sql::Statement;
-use crate::tokens::{SELECT, Token};
-use crate::{Connection, Error};
+use crate::successors::without_live_successor;
+use crate::tokens::{self, SELECT, Token};
+use crate::{Connection, Error, Writer};
 
 /// The signs keep SQLite from beginning with all users.
 const ACTIVE: &str = "t.revoked_at IS NULL AND +o.deleted_at IS NULL AND +o.removed_at IS NULL";
@@ -29,7 +29,7 @@ pub async fn expiring(
     (days, now): (i64, Timestamp),
     limit: i64,
 ) -> Result<Vec<Token>, Error> {
-    read(c, expiring_statement(after, until, days, now, limit)).await
+    tokens::read(c, expiring_statement(after, until, days, now, limit)).await
 }
 
 fn expiring_statement(after: After, until: Timestamp, days: i64, now: Timestamp, limit: i64) -> Statement {
@@ -38,14 +38,13 @@ fn expiring_statement(after: After, until: Timestamp, days: i64, now: Timestamp,
     statement.text(ACTIVE).text(" AND t.expires_at IS NOT NULL");
     along(&mut statement, "t.expires_at", after, until);
     statement.text(" AND t.created_at < t.expires_at - ").value(lead);
-    statement.text(" AND NOT EXISTS (SELECT 1 FROM tokens s WHERE s.rotates = t.id AND s.deleted_at IS NULL");
-    statement.text(" AND s.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > ");
-    statement.value(now.micros()).text(")) ORDER BY t.expires_at, t.id LIMIT ").value(limit);
+    without_live_successor(&mut statement, now);
+    statement.text(" ORDER BY t.expires_at, t.id LIMIT ").value(limit);
     statement
 }
 
-/// Tokens that are active and were last used, or made if they never were, after `after` and not after `until`, in
-/// this order.
+/// Tokens that are neither revoked nor expired and were last used, or made if they never were, after `after` and not after
+/// `until`, in this order. Their owner may be deactivated.
 pub async fn unused(
     c: &mut Connection,
     after: After,
@@ -53,28 +52,27 @@ pub async fn unused(
     now: Timestamp,
     limit: i64,
 ) -> Result<Vec<Token>, Error> {
-    read(c, unused_statement(after, until, now, limit)).await
+    tokens::read(c, unused_statement(after, until, now, limit)).await
 }
 
 fn unused_statement(after: After, until: Timestamp, now: Timestamp, limit: i64) -> Statement {
     let mut statement = Statement::new(SELECT);
-    statement.text(ACTIVE);
-    along(&mut statement, "coalesce(t.last_used_at, t.created_at)", after, until);
-    statement.text(" AND (t.expires_at IS NULL OR t.expires_at > ").value(now.micros());
-    statement.text(") ORDER BY coalesce(t.last_used_at, t.created_at), t.id LIMIT ").value(limit);
+    statement.text("t.revoked_at IS NULL");
+    along(&mut statement, tokens::IDLE_SINCE, after, until);
+    tokens::unexpired(&mut statement, "t", now);
+    statement.text(&format!(" ORDER BY {}, t.id LIMIT ", tokens::IDLE_SINCE)).value(limit);
     statement
 }
 
 /// SCIM tokens that are active and were used, but not after `until`.
 pub async fn silent(c: &mut Connection, until: Timestamp, now: Timestamp) -> Result<Vec<Token>, Error> {
-    read(c, silent_statement(until, now)).await
+    tokens::read(c, silent_statement(until, now)).await
 }
 
 fn silent_statement(until: Timestamp, now: Timestamp) -> Statement {
     let mut statement = Statement::new(SELECT);
     statement.text(ACTIVE).text(" AND t.scim_only = 1 AND t.last_used_at <= ").value(until.micros());
-    statement.text(" AND (t.expires_at IS NULL OR t.expires_at > ").value(now.micros());
-    statement.text(")");
+    tokens::unexpired(&mut statement, "t", now);
     statement
 }
 
@@ -85,9 +83,10 @@ fn along(statement: &mut Statement, column: &str, (after, id): After, until: Tim
     statement.text(" OR t.id > ").value(id.0).text(")");
 }
 
-async fn read(c: &mut Connection, statement: Statement) -> Result<Vec<Token>, Error> {
-    let rows = statement.query().fetch_all(c).await?;
-    Ok(rows.iter().map(Token::from_row).collect::<Result<_, _>>()?)
+/// Notes when it was told that it will be revoked because nobody uses it, or that this doesn't hold any more.
+pub async fn set_idle_announced(w: &mut Writer, id: TokenId, at: Option<Timestamp>) -> Result<(), Error> {
+    let update = sqlx::query("UPDATE tokens SET idle_announced_at = $2 WHERE id = $1");
+    w.execute_one(update.bind(id.0).bind(at.map(Timestamp::micros))).await
 }
 
 #[cfg(test)]

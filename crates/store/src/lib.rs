@@ -31,6 +31,7 @@ pub mod sessions;
 pub mod setup;
 mod sql;
 mod store;
+pub mod successors;
 pub mod teams;
 pub mod token_lists;
 pub mod tokens;

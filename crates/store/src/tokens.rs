@@ -11,6 +11,7 @@ use tokenhouse_core::token::TokenHash;
 
 use crate::dialect::Dialect;
 use crate::sql::{self, BATCH, Query, Statement};
+use crate::successors::{Closing, RotationPlan};
 use crate::users::User;
 use crate::{Connection, Error, Writer};
 
@@ -39,6 +40,21 @@ pub(crate) const SELECT: &str = select!("");
 
 /// Selects tokens with their owners, deleted ones included; ends after `WHERE`.
 pub(crate) const SELECT_EVEN_DELETED: &str = select!(even deleted "");
+
+/// Since when nobody has used the token `t`.
+pub(crate) const IDLE_SINCE: &str = "coalesce(t.last_used_at, t.created_at)";
+
+/// Adds that the token of this name has not expired at `now`.
+pub(crate) fn unexpired(statement: &mut Statement, token: &str, now: Timestamp) {
+    statement.text(&format!(" AND ({token}.expires_at IS NULL OR {token}.expires_at > "));
+    statement.value(now.micros()).text(")");
+}
+
+/// The tokens of a statement that begins with [`SELECT`] or [`SELECT_EVEN_DELETED`].
+pub(crate) async fn read(c: &mut Connection, statement: Statement) -> Result<Vec<Token>, Error> {
+    let rows = statement.query().fetch_all(c).await?;
+    Ok(rows.iter().map(Token::from_row).collect::<Result<_, _>>()?)
+}
 
 /// A token to be stored.
 #[derive(Clone, Debug)]
@@ -104,44 +120,6 @@ pub struct Token {
     pub plan: Option<RotationPlan>,
     /// Whose it is.
     pub owner: Owner,
-}
-
-/// A token that is revoked by itself once nobody uses it any more.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Closing {
-    /// Unused for so many hours.
-    pub after_hours: i64,
-    /// From this instant on it is a finding if it is still used. It stays good.
-    pub deadline: Option<Timestamp>,
-    /// When this was settled: the hours count from here at the earliest.
-    pub since: Timestamp,
-}
-
-/// Who makes the successor of a token, and when.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RotationPlan {
-    /// A person, a team, or a program.
-    pub responsible: String,
-    /// So many days before it expires.
-    pub days_before: i64,
-}
-
-impl RotationPlan {
-    /// Out of the columns that tokens and users have.
-    pub(crate) fn of_row(row: &AnyRow) -> Result<Option<Self>, sqlx::Error> {
-        let responsible: Option<String> = row.try_get("rotation_responsible")?;
-        let days_before: Option<i64> = row.try_get("rotation_days_before")?;
-        Ok(responsible.zip(days_before).map(|(responsible, days_before)| Self { responsible, days_before }))
-    }
-}
-
-impl Closing {
-    fn of_row(row: &AnyRow) -> Result<Option<Self>, sqlx::Error> {
-        let after_hours: Option<i64> = row.try_get("closes_after_hours")?;
-        let deadline = sql::optional_time(row, "close_deadline")?;
-        let since = sql::optional_time(row, "closing_since")?;
-        Ok(after_hours.zip(since).map(|(after_hours, since)| Self { after_hours, deadline, since }))
-    }
 }
 
 /// The owner of a token, as of now.
@@ -337,9 +315,7 @@ pub async fn find_many(c: &mut Connection, ids: &[TokenId]) -> Result<Vec<Token>
     for batch in ids.chunks(BATCH) {
         let mut statement = Statement::new(SELECT);
         statement.text("t.id IN ").list(batch.iter().map(|id| id.0));
-        for row in statement.query().fetch_all(&mut *c).await? {
-            found.push(Token::from_row(&row)?);
-        }
+        found.extend(read(c, statement).await?);
     }
     Ok(found)
 }
@@ -398,19 +374,6 @@ pub async fn name_taken(c: &mut Connection, owner: UserId, name: &Name) -> Resul
     Ok(found > 0)
 }
 
-/// Whether a successor of the token is neither revoked nor expired at `now`.
-pub async fn has_live_successor(c: &mut Connection, id: TokenId, now: Timestamp) -> Result<bool, Error> {
-    let found: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM tokens WHERE rotates = $1 AND deleted_at IS NULL AND revoked_at IS NULL \
-         AND (expires_at IS NULL OR expires_at > $2)",
-    )
-    .bind(id.0)
-    .bind(now.micros())
-    .fetch_one(c)
-    .await?;
-    Ok(found > 0)
-}
-
 /// All tokens that were made with this one, with those, and so on, without itself, oldest first.
 /// Finds also those whose line leads through deleted tokens, and those of a deleted token.
 pub async fn descendants(c: &mut Connection, id: TokenId) -> Result<Vec<Token>, Error> {
@@ -430,61 +393,6 @@ pub async fn set_revoked(w: &mut Writer, id: TokenId, revoked_at: Option<Timesta
         .bind(id.0)
         .bind(revoked_at.map(Timestamp::micros));
     w.execute_one(update).await
-}
-
-/// Settles who rotates a token, or that nobody does.
-pub async fn set_plan(w: &mut Writer, id: TokenId, plan: Option<&RotationPlan>) -> Result<(), Error> {
-    let update = "UPDATE tokens SET rotation_responsible = $2, rotation_days_before = $3 WHERE id = $1";
-    let query = sqlx::query(update).bind(id.0).bind(plan.map(|plan| plan.responsible.clone()));
-    w.execute_one(query.bind(plan.map(|plan| plan.days_before))).await
-}
-
-/// Settles that a token closes by itself, or doesn't.
-pub async fn set_closing(w: &mut Writer, id: TokenId, closing: Option<Closing>) -> Result<(), Error> {
-    let update =
-        "UPDATE tokens SET closes_after_hours = $2, close_deadline = $3, closing_since = $4 WHERE id = $1";
-    let query = sqlx::query(update)
-        .bind(id.0)
-        .bind(closing.map(|closing| closing.after_hours))
-        .bind(closing.and_then(|closing| closing.deadline).map(Timestamp::micros))
-        .bind(closing.map(|closing| closing.since.micros()));
-    w.execute_one(query).await
-}
-
-/// Notes when it was told that it will be revoked because nobody uses it, or that this doesn't hold any more.
-pub async fn set_idle_announced(w: &mut Writer, id: TokenId, at: Option<Timestamp>) -> Result<(), Error> {
-    let update = sqlx::query("UPDATE tokens SET idle_announced_at = $2 WHERE id = $1");
-    w.execute_one(update.bind(id.0).bind(at.map(Timestamp::micros))).await
-}
-
-/// The next tokens after this number that close by themselves and are not revoked yet.
-pub async fn closing_after(c: &mut Connection, after: TokenId, limit: i64) -> Result<Vec<Token>, Error> {
-    // The signs keep SQLite from going through all tokens by number: those that close are few.
-    let tokens =
-        select!("t.revoked_at IS NULL AND t.closes_after_hours > 0 AND +t.id > $1 ORDER BY +t.id LIMIT $2");
-    Ok(sqlx::query_as(tokens).bind(after.0).bind(limit).fetch_all(c).await?)
-}
-
-/// The next tokens after this place, in the order of their last use or making, that are neither revoked nor expired at
-/// `now` and that nobody has used since `until`. A place is that instant and a number.
-pub async fn idle_after(
-    c: &mut Connection,
-    is_service: bool,
-    (idle_since, after): (Timestamp, TokenId),
-    until: Timestamp,
-    now: Timestamp,
-    limit: i64,
-) -> Result<Vec<Token>, Error> {
-    let tokens = select!(
-        "t.revoked_at IS NULL AND t.is_service = $1 AND coalesce(t.last_used_at, t.created_at) <= $2 AND \
-         coalesce(t.last_used_at, t.created_at) >= $3 AND \
-         (coalesce(t.last_used_at, t.created_at) > $3 OR t.id > $4) AND \
-         (t.expires_at IS NULL OR t.expires_at > $5) \
-         ORDER BY coalesce(t.last_used_at, t.created_at), t.id LIMIT $6"
-    );
-    let query = sqlx::query_as(tokens).bind(i64::from(is_service)).bind(until.micros());
-    let query = query.bind(idle_since.micros()).bind(after.0).bind(now.micros()).bind(limit);
-    Ok(query.fetch_all(c).await?)
 }
 
 /// Notes that it was reported as leaked.

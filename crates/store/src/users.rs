@@ -12,7 +12,7 @@ use tokenhouse_core::people::{Name, PUBLIC_TEAM, Role, UserType, fold};
 
 use crate::directory;
 use crate::sql::{self, BATCH, Statement};
-use crate::tokens::RotationPlan;
+use crate::successors::RotationPlan;
 use crate::{Connection, Error, Page, Writer};
 
 pub use states::{states, states_after};

@@ -13,6 +13,8 @@ use tokenhouse_store::{Error, positions};
 
 use super::rules;
 use crate::app::App;
+use crate::service::tokens::closing::idle_since;
+use crate::service::tokens::with_latest_use;
 
 /// The positions' names.
 const EXPIRING: &str = "alerts.expiring";
@@ -68,16 +70,15 @@ async fn unused(app: &App, now: Timestamp) -> Result<(), Error> {
     let days = app.config.alerts.unused_days.get();
     let until = now.plus_days(-i64::from(days));
     let Some(before) = begun(app, UNUSED, until).await? else { return Ok(()) };
-    let last_use = |token: &Token| token.last_used_at.unwrap_or(token.created_at);
     let mut after = later_than(before);
     while after.0 < until {
         let mut reader = app.store.read().await?;
         let page = due::unused(&mut reader, after, until, now, PAGE).await?;
         drop(reader);
-        // The last uses of the last seconds are in memory only.
-        let unused = page.iter().filter(|token| is_quiet_since(app, token, until));
-        tell(app, unused.map(|token| rules::unused(now, token, days)).collect()).await?;
-        let Some(next) = next_page(&page, |token| Some(last_use(token))) else { break };
+        let next = next_page(&page, |token| Some(idle_since(token)));
+        let unused = still_idle(app, page, until).filter(|token| token.owner.active);
+        tell(app, unused.map(|token| rules::unused(now, &token, days)).collect()).await?;
+        let Some(next) = next else { break };
         after = next;
     }
     advance(app, UNUSED, before, until).await
@@ -88,13 +89,15 @@ async fn silent(app: &App, now: Timestamp) -> Result<Vec<NewAlert>, Error> {
     let silence = i64::try_from(app.config.alerts.scim_silence.as_micros()).unwrap_or(i64::MAX);
     let until = Timestamp::from_micros(now.micros().saturating_sub(silence));
     let found = due::silent(&mut *app.store.read().await?, until, now).await?;
-    let silent = found.iter().filter(|token| is_quiet_since(app, token, until));
-    Ok(silent.map(|token| rules::silent(now, token)).collect())
+    Ok(still_idle(app, found, until).map(|token| rules::silent(now, &token)).collect())
 }
 
-/// Whether this server knows of no use of a token after this instant.
-fn is_quiet_since(app: &App, token: &Token, at: Timestamp) -> bool {
-    app.feed.index().last_use(&token.hash).is_none_or(|used| used.at <= at)
+/// Those that nobody has used after this instant, with their last uses of the last seconds, which are in memory only.
+fn still_idle(app: &App, mut tokens: Vec<Token>, at: Timestamp) -> impl Iterator<Item = Token> {
+    for token in &mut tokens {
+        with_latest_use(app, token);
+    }
+    tokens.into_iter().filter(move |token| idle_since(token) <= at)
 }
 
 /// How far tokens have been looked at; `None` if there is nothing to look at. Who has never looked begins here: what

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use tokenhouse_core::clock::Timestamp;
-use tokenhouse_store::tokens::{RotationPlan, Token};
+use tokenhouse_store::successors::RotationPlan;
+use tokenhouse_store::tokens::Token;
 use utoipa::ToSchema;
 
 use crate::service::Change;

@@ -17,7 +17,7 @@ use tokenhouse_core::people::{Name, UserType};
 use tokenhouse_core::policy::{Access, Permission};
 use tokenhouse_core::token::{Lifetime, Plaintext, Status, TokenKind};
 use tokenhouse_store::tokens::{self, NewToken, Owner, Token};
-use tokenhouse_store::{Connection, Writer, lineage, users};
+use tokenhouse_store::{Connection, Writer, due, lineage, successors, users};
 
 use super::{Changes, policies, require};
 use crate::app::App;
@@ -237,7 +237,7 @@ pub async fn one(app: &App, call: &Call, id: TokenId) -> Result<Token, Error> {
 }
 
 /// The newest use, whether it has been written yet or not.
-pub(super) fn with_latest_use(app: &App, token: &mut Token) {
+pub(crate) fn with_latest_use(app: &App, token: &mut Token) {
     let noted = app.feed.index().last_use(&token.hash);
     if let Some(used) = noted.filter(|used| token.last_used_at.is_none_or(|written| written <= used.at)) {
         token.last_used_at = Some(used.at);
@@ -338,15 +338,15 @@ pub async fn restore(app: &App, call: &Call, id: TokenId) -> Result<Token, Error
             .check_restore(revoked_at, is_leaked, now)
             .map_err(|refused| Error::Conflict(refused.to_string()))?;
         if let Some(old) = token.rotates
-            && tokens::has_live_successor(&mut writer, old, now).await?
+            && successors::has_live_successor(&mut writer, old, now).await?
         {
             let message = "the token it succeeds has another active successor; revoke that one first";
             return Err(Error::Conflict(message.into()));
         }
         tokens::set_revoked(&mut writer, id, None).await?;
         // It would be closed again at once, or revoked without another word.
-        tokens::set_closing(&mut writer, id, None).await?;
-        tokens::set_idle_announced(&mut writer, id, None).await?;
+        successors::set_closing(&mut writer, id, None).await?;
+        due::set_idle_announced(&mut writer, id, None).await?;
         let changes = Changes::default().note("active", false, true);
         writer.record(call.draft(Action::TokenRestored, id.0, &token.name, changes.0)).await?;
         app.commit(writer).await?;

@@ -245,50 +245,45 @@ impl Row {
             Fix::SeeRequests | Fix::Demote | Fix::Describe => finding.href(),
         };
         let (when, said) = when(&finding);
-        let row = Self {
-            name: String::new(),
-            path: String::new(),
-            user_id: String::new(),
-            detail: None,
-            from: None,
+        let detail = detail(page, &finding);
+        let (path, user_id, name) = match finding.subject {
+            Subject::Token(token) => {
+                (format!("/settings/tokens/{}", token.id), token.owner.user_id, token.name)
+            }
+            Subject::User(user) => (format!("/settings/people/users/{}", user.id), user.user_id, user.name),
+        };
+        Self {
+            name,
+            path,
+            user_id,
+            detail,
+            from: finding.knocks.map(|knocks| knocks.ip),
             who: finding.who,
             when: page.moment(when),
             said,
             is_urgent: finding.rule == Rule::Expiring && finding.severity == Severity::High,
             fix,
-        };
-        match finding.subject {
-            Subject::Token(token) => {
-                let tried = finding.knocks.as_ref().map(|knocks| {
-                    let state = state(status(&token, page.now())).1.to_lowercase();
-                    let state = if token.owner.active { state } else { "deactivated".to_owned() };
-                    format!("{state}, {} from", plural(knocks.count.unsigned_abs(), "try", "tries"))
-                });
-                Self {
-                    path: format!("/settings/tokens/{}", token.id),
-                    user_id: token.owner.user_id,
-                    name: token.name,
-                    detail: tried,
-                    from: finding.knocks.map(|knocks| knocks.ip),
-                    ..row
-                }
-            }
-            Subject::User(user) => {
-                let is_missing = |text: &Option<String>| text.as_deref().is_none_or(str::is_empty);
-                let missing = match (is_missing(&user.purpose), is_missing(&user.owner)) {
-                    _ if finding.rule != Rule::NobodyAnswers => None,
-                    (true, true) => Some("no purpose, and nobody who answers"),
-                    (true, false) => Some("no purpose"),
-                    _ => Some("nobody who answers"),
-                };
-                Self {
-                    path: format!("/settings/people/users/{}", user.id),
-                    user_id: user.user_id,
-                    name: user.name,
-                    detail: missing.map(str::to_owned),
-                    ..row
-                }
-            }
+        }
+    }
+}
+
+/// What else is to be said: how a dead token was tried, or what is not known of a service user.
+fn detail(page: &Page, finding: &Finding) -> Option<String> {
+    match &finding.subject {
+        Subject::Token(token) => finding.knocks.as_ref().map(|knocks| {
+            let state = state(status(token, page.now())).1.to_lowercase();
+            let state = if token.owner.active { state } else { "deactivated".to_owned() };
+            format!("{state}, {} from", plural(knocks.count.unsigned_abs(), "try", "tries"))
+        }),
+        Subject::User(_) if finding.rule != Rule::NobodyAnswers => None,
+        Subject::User(user) => {
+            let is_missing = |text: &Option<String>| text.as_deref().is_none_or(str::is_empty);
+            let missing = match (is_missing(&user.purpose), is_missing(&user.owner)) {
+                (true, true) => "no purpose, and nobody who answers",
+                (true, false) => "no purpose",
+                _ => "nobody who answers",
+            };
+            Some(missing.to_owned())
         }
     }
 }

@@ -72,14 +72,21 @@ async fn tokens_that_nobody_uses_are_found_by_their_last_use(s: Setting) {
     made(&s, ada, 3, |new| new.expires_at = Some(NOW.plus_days(1))).await;
     let at = |days: i64| NOW.plus_days(days);
     usage::record(&s.store, &[(used, Use { at: at(2), ip: [192, 0, 2, 1].into() })]).await.unwrap();
-    let found = async |from: i64, until: i64| {
+    let page = async |after, until: i64, limit| {
         let mut reader = s.read().await;
-        ids(&unused(&mut reader, later_than(at(from)), at(until), at(90), 10).await.unwrap())
+        ids(&unused(&mut reader, after, at(until), at(90), limit).await.unwrap())
     };
+    let found = async |from: i64, until: i64| page(later_than(at(from)), until, 10).await;
     assert_eq!(found(-1, 2).await, [never.0, used.0], "what has expired needs nobody");
     assert_eq!((found(-1, 1).await, found(0, 2).await), (vec![never.0], vec![used.0]));
+    let second = s.token(ada, 4).await;
+    usage::record(&s.store, &[(second, Use { at: at(2), ip: [192, 0, 2, 1].into() })]).await.unwrap();
+    assert_eq!(page(later_than(at(-1)), 2, 2).await, [never.0, used.0]);
+    assert_eq!(page((at(2), used), 2, 2).await, [second.0]);
+    s.write(async |w| users::set_deactivated(w, ada, Some(NOW)).await).await;
+    assert_eq!(found(0, 2).await, [used.0, second.0], "whoever asks looks at the owner");
     s.write(async |w| tokens::set_revoked(w, used, Some(NOW)).await).await;
-    assert!(found(0, 2).await.is_empty());
+    assert_eq!(found(0, 2).await, [second.0]);
 }
 
 async fn a_directory_that_stopped_is_found(s: Setting) {

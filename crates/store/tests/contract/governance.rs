@@ -1,14 +1,13 @@
 //! Policies, plans, what closes by itself, and what reviews find.
 
-use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::TokenId;
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::policies::Policies;
 use tokenhouse_core::reviews::Rule;
 use tokenhouse_store::reviews::{self, Found, Part};
-use tokenhouse_store::tokens::{self, Closing, RotationPlan};
+use tokenhouse_store::successors::{self, Closing, RotationPlan};
 use tokenhouse_store::users::NewUser;
-use tokenhouse_store::{policies, users};
+use tokenhouse_store::{due, policies, tokens, users};
 
 use crate::setting::{NOW, Setting, name, on_both, user};
 
@@ -16,7 +15,6 @@ on_both!(
     policies_are_kept_as_a_whole,
     plans_closings_and_announcements_are_kept,
     tokens_that_close_are_found_in_order,
-    idle_tokens_are_found_from_the_longest_on,
     counts_and_parts_of_a_rule_agree,
 );
 
@@ -36,11 +34,11 @@ async fn plans_closings_and_announcements_are_kept(s: Setting) {
     let plan = RotationPlan { responsible: "team".into(), days_before: 14 };
     let closing = Closing { after_hours: 24, deadline: Some(NOW.plus_days(9)), since: NOW };
     s.write(async |w| {
-        tokens::set_plan(w, id, Some(&plan)).await?;
-        tokens::set_closing(w, id, Some(closing)).await?;
+        successors::set_plan(w, id, Some(&plan)).await?;
+        successors::set_closing(w, id, Some(closing)).await?;
         tokens::set_leaked(w, id, NOW).await?;
         users::set_plan(w, owner, Some(&plan)).await?;
-        tokens::set_idle_announced(w, id, Some(NOW.plus_days(1))).await
+        due::set_idle_announced(w, id, Some(NOW.plus_days(1))).await
     })
     .await;
     let find = async || tokens::find(&mut *s.read().await, id).await.unwrap().unwrap();
@@ -50,9 +48,9 @@ async fn plans_closings_and_announcements_are_kept(s: Setting) {
     let user = users::find(&mut *s.read().await, owner).await.unwrap().unwrap();
     assert_eq!(user.plan, Some(plan));
     s.write(async |w| {
-        tokens::set_plan(w, id, None).await?;
+        successors::set_plan(w, id, None).await?;
         users::set_plan(w, owner, None).await?;
-        tokens::set_closing(w, id, None).await
+        successors::set_closing(w, id, None).await
     })
     .await;
     let token = find().await;
@@ -68,36 +66,18 @@ async fn tokens_that_close_are_found_in_order(s: Setting) {
     let closing = Closing { after_hours: 1, deadline: None, since: NOW };
     s.write(async |w| {
         for id in &ids[..3] {
-            tokens::set_closing(w, *id, Some(closing)).await?;
+            successors::set_closing(w, *id, Some(closing)).await?;
         }
         tokens::set_revoked(w, ids[1], Some(NOW)).await
     })
     .await;
     let found = async |after, limit| -> Vec<TokenId> {
-        let found = tokens::closing_after(&mut *s.read().await, after, limit).await.unwrap();
+        let found = successors::closing_after(&mut *s.read().await, after, limit).await.unwrap();
         found.into_iter().map(|token| token.id).collect()
     };
     assert_eq!(found(TokenId(0), 9).await, [ids[0], ids[2]]);
     assert_eq!(found(TokenId(0), 1).await, [ids[0]]);
     assert_eq!(found(ids[0], 9).await, [ids[2]]);
-}
-
-async fn idle_tokens_are_found_from_the_longest_on(s: Setting) {
-    let owner = s.human("ada").await;
-    let (first, second, third) = (s.token(owner, 1).await, s.token(owner, 2).await, s.token(owner, 3).await);
-    let at = |days| tokenhouse_core::index::Use { at: NOW.plus_days(days), ip: [192, 0, 2, 1].into() };
-    let uses = [(first, at(5)), (second, at(2)), (third, at(2))];
-    tokenhouse_store::usage::record(&s.store, &uses).await.unwrap();
-    let start = (Timestamp::from_micros(i64::MIN), TokenId(0));
-    let found = async |place, until, limit| -> Vec<TokenId> {
-        let mut reader = s.read().await;
-        let found = tokens::idle_after(&mut reader, false, place, until, NOW, limit).await.unwrap();
-        found.into_iter().map(|token| token.id).collect()
-    };
-    assert_eq!(found(start, NOW.plus_days(9), 9).await, [second, third, first]);
-    assert_eq!(found(start, NOW.plus_days(2), 9).await, [second, third]);
-    assert_eq!(found((NOW.plus_days(2), second), NOW.plus_days(9), 1).await, [third]);
-    assert_eq!(found((NOW.plus_days(2), third), NOW.plus_days(9), 9).await, [first]);
 }
 
 async fn counts_and_parts_of_a_rule_agree(s: Setting) {

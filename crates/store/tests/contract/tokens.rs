@@ -3,7 +3,7 @@
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_store::tokens::{NewToken, Token};
-use tokenhouse_store::{Error, What, tokens, users};
+use tokenhouse_store::{Error, What, successors, tokens, users};
 
 use crate::setting::{NOW, Setting, hash, name, on_both, token};
 
@@ -186,7 +186,7 @@ async fn a_token_knows_its_successor(s: Setting) {
         let new = NewToken { rotates: Some(old), expires_at: end, ..token(ada, &name, number) };
         s.write(async |w| tokens::insert(w, &new).await).await
     };
-    let live = async |now| tokens::has_live_successor(&mut *s.read().await, old, now).await.unwrap();
+    let live = async |now| successors::has_live_successor(&mut *s.read().await, old, now).await.unwrap();
     assert!(!live(NOW).await);
     let first = succeed(2, Some(NOW.plus_days(1))).await;
     assert!(live(NOW).await);

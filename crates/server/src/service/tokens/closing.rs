@@ -12,7 +12,9 @@ use tokenhouse_core::index::Use;
 use tokenhouse_core::policies::{IDLE_NOTICE_DAYS, Policies};
 use tokenhouse_core::token::Status;
 use tokenhouse_store::Writer;
-use tokenhouse_store::tokens::{self, Closing, Token};
+use tokenhouse_store::due::{self, later_than};
+use tokenhouse_store::successors::{self, Closing};
+use tokenhouse_store::tokens::{self, Token};
 
 use super::{find, status, with_latest_use};
 use crate::app::App;
@@ -74,7 +76,7 @@ pub async fn close_when_quiet(
     let mut writer = app.begin(call).await?;
     let token = find(&mut writer, call, id).await?;
     let now = writer.now();
-    if wanted.is_some() && !tokens::has_live_successor(&mut writer, id, now).await? {
+    if wanted.is_some() && !successors::has_live_successor(&mut writer, id, now).await? {
         return Err(Error::Conflict("the token has no active successor; rotate it first".into()));
     }
     if wanted.is_some() && status(&token, now) != Status::Active {
@@ -104,7 +106,7 @@ pub(super) async fn settle(
     if changes.is_empty() {
         return Ok(false);
     }
-    tokens::set_closing(writer, token.id, after).await?;
+    successors::set_closing(writer, token.id, after).await?;
     writer.record(call.draft(Action::TokenRotationPlanned, token.id.0, &token.name, changes.0)).await?;
     Ok(true)
 }
@@ -120,7 +122,7 @@ pub fn closes_at(token: &Token) -> Option<Timestamp> {
 pub async fn close_the_quiet(app: &App) -> Result<usize, Error> {
     let (mut closed, mut last) = (0, TokenId(0));
     loop {
-        let page = tokens::closing_after(&mut *app.store.read().await?, last, BATCH).await?;
+        let page = successors::closing_after(&mut *app.store.read().await?, last, BATCH).await?;
         let Some(newest) = page.last() else { return Ok(closed) };
         last = newest.id;
         let now = app.clock.now();
@@ -142,7 +144,7 @@ async fn close(app: &App, id: TokenId) -> Result<bool, Error> {
     let Some(closing) = token.closing.filter(|_| status(&token, now) == Status::Active) else {
         return Ok(false);
     };
-    if !tokens::has_live_successor(&mut writer, id, now).await? {
+    if !successors::has_live_successor(&mut writer, id, now).await? {
         return Ok(false);
     }
     let reason = format!("unused for {} hours after its rotation", closing.after_hours);
@@ -198,29 +200,24 @@ pub async fn revoke_the_unused(app: &App) -> Result<(usize, usize), Error> {
     let policies = policies::in_force(app);
     let Some(days) = policies.revoke_unused_after_days else { return Ok((0, 0)) };
     let (mut announced, mut revoked) = (0, 0);
-    for is_service in [false, true] {
-        let mut last = (Timestamp::from_micros(i64::MIN), TokenId(0));
-        loop {
-            let now = app.clock.now();
-            let until = now.plus_days(IDLE_NOTICE_DAYS - days);
-            let mut page =
-                tokens::idle_after(&mut *app.store.read().await?, is_service, last, until, now, BATCH)
-                    .await?;
-            let Some(newest) = page.last() else { break };
-            last = (idle_since(newest), newest.id);
-            for token in &mut page {
-                with_latest_use(app, token);
-            }
-            page.retain(|token| status(token, now) == Status::Active);
-            let due =
-                |wanted: Due| page.iter().filter(move |token| due(token, &policies, now) == Some(wanted));
-            let to_revoke: Vec<TokenId> = due(Due::Revoke).map(|token| token.id).collect();
-            let to_announce: Vec<TokenId> = due(Due::Announce).map(|token| token.id).collect();
-            announced += announce(app, &to_announce, policies).await?;
-            revoked += revoke_idle(app, &to_revoke, policies).await?;
+    let mut last = later_than(Timestamp::from_micros(i64::MIN));
+    loop {
+        let now = app.clock.now();
+        let until = now.plus_days(IDLE_NOTICE_DAYS - days);
+        let mut page = due::unused(&mut *app.store.read().await?, last, until, now, BATCH).await?;
+        let Some(newest) = page.last() else { return Ok((announced, revoked)) };
+        last = (idle_since(newest), newest.id);
+        for token in &mut page {
+            with_latest_use(app, token);
         }
+        page.retain(|token| status(token, now) == Status::Active);
+        let all = |wanted: Due| {
+            let due = page.iter().filter(|token| to_do(token, &policies, now) == Some(wanted));
+            due.map(|token| token.id).collect::<Vec<_>>()
+        };
+        announced += announce(app, &all(Due::Announce), policies).await?;
+        revoked += revoke_idle(app, &all(Due::Revoke), policies).await?;
     }
-    Ok((announced, revoked))
 }
 
 /// What is to be done about a token that nobody uses.
@@ -231,7 +228,7 @@ enum Due {
 }
 
 /// What is to be done at `now` about a token under these policies.
-fn due(token: &Token, policies: &Policies, now: Timestamp) -> Option<Due> {
+fn to_do(token: &Token, policies: &Policies, now: Timestamp) -> Option<Due> {
     let (days, since) = (policies.revoke_unused_after_days?, idle_since(token));
     match announced(token, policies) {
         None => (now >= since.plus_days(days - IDLE_NOTICE_DAYS)).then_some(Due::Announce),
@@ -248,7 +245,8 @@ fn announced(token: &Token, policies: &Policies) -> Option<Timestamp> {
     token.idle_announced_at.filter(|announced| *announced >= idle_since(token) && *announced >= settled)
 }
 
-fn idle_since(token: &Token) -> Timestamp {
+/// Since when nobody has used it, as far as is known.
+pub fn idle_since(token: &Token) -> Timestamp {
     token.last_used_at.unwrap_or(token.created_at)
 }
 
@@ -268,10 +266,10 @@ async fn announce(app: &App, ids: &[TokenId], policies: Policies) -> Result<usiz
     let (call, now, mut announced) = (Call::system(), writer.now(), 0);
     for mut token in tokens::find_many(&mut writer, ids).await? {
         with_latest_use(app, &mut token);
-        if status(&token, now) != Status::Active || due(&token, &policies, now) != Some(Due::Announce) {
+        if status(&token, now) != Status::Active || to_do(&token, &policies, now) != Some(Due::Announce) {
             continue;
         }
-        tokens::set_idle_announced(&mut writer, token.id, Some(now)).await?;
+        due::set_idle_announced(&mut writer, token.id, Some(now)).await?;
         let at = idle_since(&token).plus_days(days).max(now.plus_days(IDLE_NOTICE_DAYS));
         let changes = Changes::default().set("revoked_if_unused_at", at);
         writer.record(call.draft(Action::TokenIdleAnnounced, token.id.0, &token.name, changes.0)).await?;
@@ -293,5 +291,5 @@ async fn revoke_idle(app: &App, ids: &[TokenId], policies: Policies) -> Result<u
     let found = tokens::find_many(&mut writer, ids).await?;
     let alive = found.into_iter().filter(|token| status(token, now) == Status::Active);
     let doomed: Vec<_> = alive.map(|token| (token, format!("unused for {days} days"))).collect();
-    revoke_unused(app, writer, &doomed, |token| due(token, &policies, now) == Some(Due::Revoke)).await
+    revoke_unused(app, writer, &doomed, |token| to_do(token, &policies, now) == Some(Due::Revoke)).await
 }

@@ -4,7 +4,8 @@ use tokenhouse_core::audit::Action;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::people::{self, UserType};
 use tokenhouse_core::policy::Permission;
-use tokenhouse_store::tokens::{self, RotationPlan, Token};
+use tokenhouse_store::successors::{self, RotationPlan};
+use tokenhouse_store::tokens::Token;
 use tokenhouse_store::users::{self, User};
 
 use super::find;
@@ -64,7 +65,7 @@ pub async fn of_token(
     let token = find(&mut writer, call, id).await?;
     let changes = noted(token.plan.as_ref(), plan.as_ref());
     if !changes.is_empty() {
-        tokens::set_plan(&mut writer, id, plan.as_ref()).await?;
+        successors::set_plan(&mut writer, id, plan.as_ref()).await?;
         writer.record(call.draft(Action::TokenRotationPlanned, id.0, &token.name, changes.0)).await?;
         app.commit(writer).await?;
     }

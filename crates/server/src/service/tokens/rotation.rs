@@ -8,7 +8,7 @@ use tokenhouse_core::people::Name;
 use tokenhouse_core::policy::Permission;
 use tokenhouse_core::token::Status;
 use tokenhouse_store::tokens::{self, Token};
-use tokenhouse_store::{Connection, Writer};
+use tokenhouse_store::{Connection, Writer, successors};
 
 use super::closing::{self, WantedClosing};
 use super::forms::{self, Begun};
@@ -126,7 +126,7 @@ pub(super) async fn refuses_rotation(
         Status::Revoked => "the token is revoked; generate a new one, or restore it first",
         Status::Expired => "the token has expired; generate a new one",
         Status::Active if !token.owner.active => "the token's owner is deactivated; reactivate it first",
-        Status::Active if tokens::has_live_successor(connection, token.id, now).await? => {
+        Status::Active if successors::has_live_successor(connection, token.id, now).await? => {
             "the token has an active successor already; revoke that one first, or rotate it"
         }
         Status::Active => return Ok(None),

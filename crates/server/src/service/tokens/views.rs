@@ -7,8 +7,9 @@ use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::policy::{Access, Permission};
 use tokenhouse_core::token::Status;
+use tokenhouse_store::successors::RotationPlan;
 use tokenhouse_store::token_lists::{self, Counts, TokenFilter, Whose};
-use tokenhouse_store::tokens::{self, RotationPlan, Token};
+use tokenhouse_store::tokens::{self, Token};
 use tokenhouse_store::users::{self, User};
 use tokenhouse_store::{Connection, Page, lineage};
 

@@ -9,7 +9,8 @@ use tokenhouse_core::id::TokenId;
 use tokenhouse_core::people::Role;
 use tokenhouse_core::policy::Permission;
 use tokenhouse_core::token::Status;
-use tokenhouse_store::tokens::{Closing, RotationPlan, Token};
+use tokenhouse_store::successors::{Closing, RotationPlan};
+use tokenhouse_store::tokens::Token;
 
 use super::rotate::RotateDialog;
 use super::tree::{Entry, Node, tree};
