@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Failure;
 use crate::certificate::Certificate;
@@ -119,6 +119,15 @@ pub fn resident_bytes(process: &str) -> Result<usize, Failure> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc")?;
     let kibibytes = line.trim().strip_suffix(" kB").ok_or("VmRSS is not in kB")?;
     Ok(kibibytes.parse::<usize>()? * 1024)
+}
+
+/// Starts something on one core, where one is given, with whatever it starts later; this thread goes on as it was.
+pub fn on_core<T>(core: Option<usize>, start: impl FnOnce() -> T) -> Result<T, Failure> {
+    let before = sched_getaffinity(None)?;
+    pin_this_thread(core)?;
+    let started = start();
+    sched_setaffinity(None, &before)?;
+    Ok(started)
 }
 
 /// A command that runs on one core only, where one is given.

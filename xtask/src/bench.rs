@@ -71,7 +71,7 @@ pub(crate) fn run(shell: &Shell, quick: bool) -> Result<(), ShellError> {
         shell.run(&format!("TOKENHOUSE_BENCH_TOKENS={tokens} {CRITERION} {benchmark}"))?;
     }
     for program in programs.iter().chain(&["plots"]) {
-        shell.run(&format!("\"$CARGO_TARGET_DIR\"/release/{program}"))?;
+        shell.run(&format!("\"$CARGO_TARGET_DIR\"/release/tokenhouse-bench {program}"))?;
     }
     shell.run(END)?;
     println!("\nThe figures and the plots are in bench-results/.");

@@ -1,8 +1,6 @@
 //! What the gateway costs: an API reached directly, through the gateway, and through nginx that asks our
 //! forward-auth about each request. The same requests, tokens and rules.
-#![allow(clippy::print_stdout, reason = "prints its result")]
 
-use clap::Parser;
 use serde_json::json;
 use tokenhouse_benches::fill::Filled;
 use tokenhouse_benches::nginx;
@@ -15,8 +13,8 @@ use tokenhouse_benches::wrk::{Run, Wrk};
 use tokenhouse_benches::{Failure, TOKENS_PER_OWNER};
 
 /// What the gateway costs
-#[derive(Parser)]
-struct Arguments {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
     /// How many tokens are in the store
     #[arg(long, default_value_t = 10_000)]
     tokens: usize,
@@ -32,9 +30,8 @@ const WAYS: [&str; 3] = ["directly", "gateway", "nginx, auth_request and proxy_p
 const DIRECT: usize = 0;
 const NGINX: usize = 2;
 
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
-    let Arguments { tokens, presented, measuring } = Arguments::parse();
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { tokens, presented, measuring } = arguments;
     let core = measuring.cores()?.server;
     let [folder, nginx_folder] = [tempfile::tempdir()?, tempfile::tempdir()?];
     let filled = Filled::new(folder.path(), tokens, tokens.div_ceil(TOKENS_PER_OWNER)).await?;

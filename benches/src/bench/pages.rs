@@ -1,13 +1,11 @@
 //! How long pages of the web UI take, and how much is transferred when they are opened for the first
 //! time, with 10,000 users and 100,000 tokens.
-#![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::Parser;
 use serde_json::json;
 use tokenhouse_benches::Failure;
 use tokenhouse_benches::fill::Filled;
@@ -16,8 +14,8 @@ use tokenhouse_benches::request::{Answer, Request};
 use tokenhouse_benches::tokenhouse::{Options, Tokenhouse, choose_password, make_admin};
 
 /// How long pages take, and how much is transferred
-#[derive(Parser)]
-struct Arguments {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
     /// How many tokens are in the store; nine of ten are of service users
     #[arg(long, default_value_t = 100_000)]
     tokens: usize,
@@ -59,9 +57,8 @@ const PAGES: [&str; 20] = [
     "/settings/reviews?rule=never_expires&page=100",
 ];
 
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
-    let Arguments { tokens, users, rounds, results } = Arguments::parse();
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { tokens, users, rounds, results } = arguments;
     let folder = tempfile::tempdir()?;
     let filled = Filled::new(folder.path(), tokens, users).await?;
     let (invitation, _) = make_admin(&filled)?;

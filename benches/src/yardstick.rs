@@ -13,6 +13,7 @@ use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use clap::{Parser, ValueEnum};
 use http_body_util::Full;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, body::Incoming};
@@ -49,6 +50,8 @@ enum Kind {
     Axum,
     /// Bare hyper with 1 KiB in the answer
     Upstream,
+    /// Bare hyper with the fields of an answer of forward-auth, always the same
+    Identity,
 }
 
 #[tokio::main]
@@ -59,6 +62,7 @@ async fn main() -> Result<(), Failure> {
     match kind {
         Kind::Hyper => serve_hyper(listener, Bytes::new()).await,
         Kind::Upstream => serve_hyper(listener, Bytes::from_static(&[b'x'; 1024])).await,
+        Kind::Identity => serve_identity(listener).await,
         Kind::Any => serve_any(listener, tls).await,
         Kind::Axum => {
             let listener = listener.tap_io(|stream| {
@@ -76,6 +80,35 @@ async fn serve_hyper(listener: TcpListener, body: Bytes) -> Result<(), Failure> 
         stream.set_nodelay(true)?;
         let body = body.clone();
         let service = service_fn(move |_: Request<Incoming>| answer(body.clone()));
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+/// The fields that an answer of forward-auth has besides `date` and `content-length`.
+const IDENTITY: [(HeaderName, HeaderValue); 8] = [
+    (HeaderName::from_static("x-auth-user-id"), HeaderValue::from_static("100000")),
+    (HeaderName::from_static("x-auth-user"), HeaderValue::from_static("local|0000000000000000000000")),
+    (HeaderName::from_static("x-auth-email"), HeaderValue::from_static("person-00000000@example.com")),
+    (HeaderName::from_static("x-auth-role"), HeaderValue::from_static("Member")),
+    (HeaderName::from_static("x-auth-teams"), HeaderValue::from_static("Public,Research")),
+    (HeaderName::from_static("x-auth-user-type"), HeaderValue::from_static("Human")),
+    (HeaderName::from_static("x-auth-token-id"), HeaderValue::from_static("1000000")),
+    (HeaderName::from_static("x-request-id"), HeaderValue::from_static("0123456789abcdef0123456789abcdef")),
+];
+
+async fn serve_identity(listener: TcpListener) -> Result<(), Failure> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let service = service_fn(move |request: Request<Incoming>| {
+            // The memory of the request's fields is the answer's, as in the product.
+            let (mut parts, _) = request.into_parts();
+            parts.headers.clear();
+            parts.headers.extend(IDENTITY);
+            let mut response = Response::new(Full::new(Bytes::new()));
+            *response.headers_mut() = parts.headers;
+            ready(Ok::<_, Infallible>(response))
+        });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
 }

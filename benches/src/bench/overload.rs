@@ -1,8 +1,6 @@
 //! What happens past capacity: good answers and refusals each second on ever more connections, against
 //! what 32 connections get. All of them ask again at once, so beyond the peak each further one is overload.
-#![allow(clippy::print_stdout, reason = "prints its result")]
 
-use clap::Parser;
 use serde_json::json;
 use tokenhouse_benches::fill::Filled;
 use tokenhouse_benches::report;
@@ -14,8 +12,8 @@ use tokenhouse_benches::wrk::{CONNECTIONS, Run, Wrk};
 use tokenhouse_benches::{Failure, TOKENS_PER_OWNER};
 
 /// What happens past capacity
-#[derive(Parser)]
-struct Arguments {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
     /// How many tokens are in the store before
     #[arg(long, default_value_t = 10_000)]
     tokens: usize,
@@ -28,9 +26,8 @@ struct Arguments {
 
 const KINDS: [&str; 2] = ["forward-auth", "minting"];
 
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
-    let Arguments { tokens, connections, measuring } = Arguments::parse();
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { tokens, connections, measuring } = arguments;
     // For wrk and the server, too, which inherit it.
     raise_file_limit()?;
     std::fs::create_dir_all(&measuring.results)?;

@@ -1,13 +1,12 @@
 //! What the log of requests costs: forward-auth with it against forward-auth without it; and its questions, over
 //! very many requests: how long they take, in how much memory, and what checks lose meanwhile.
-#![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use std::{fs, thread};
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use serde_json::json;
 use tokenhouse_benches::Failure;
 use tokenhouse_benches::fill::Filled;
@@ -20,14 +19,14 @@ use tokenhouse_benches::wrk::Wrk;
 use tokenhouse_core::clock::Clock;
 
 /// What the log of requests costs
-#[derive(Parser)]
-struct Arguments {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
     #[command(subcommand)]
     what: What,
 }
 
 #[derive(Subcommand)]
-enum What {
+pub(crate) enum What {
     /// Forward-auth with the log and without
     Recording {
         #[command(flatten)]
@@ -53,8 +52,8 @@ const OWNERS: usize = 1_000;
 /// So many days are filled and asked about.
 const DAYS: usize = 30;
 
-fn main() -> Result<(), Failure> {
-    match Arguments::parse().what {
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    match arguments.what {
         What::Recording { measuring } => recording(&measuring),
         What::Questions { rows, asked, measuring } => questions(&measuring, rows, asked),
     }

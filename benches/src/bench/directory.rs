@@ -1,11 +1,9 @@
 //! How long a directory's lookups take, and how fast it can make people: SCIM with 100,000 people and 1,000
 //! teams. What makes people is compared with a bare loop of one-row commits on the same disk.
-#![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::Parser;
 use serde_json::{Value, json};
 use tokenhouse_benches::fill::Filled;
 use tokenhouse_benches::report::{self, Rounds};
@@ -14,8 +12,8 @@ use tokenhouse_benches::{Failure, commits};
 use tokio::task::JoinSet;
 
 /// How long a directory's lookups take, and how fast it can make people
-#[derive(Parser)]
-struct Arguments {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
     /// How many people there are
     #[arg(long, default_value_t = 100_000)]
     people: usize,
@@ -84,9 +82,7 @@ impl Directory {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
-    let arguments = Arguments::parse();
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     // Not in memory, as a temporary folder may be: writing is what is measured.
     std::fs::create_dir_all(&arguments.results)?;
     let folder = tempfile::tempdir_in(&arguments.results)?;

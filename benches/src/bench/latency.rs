@@ -1,10 +1,8 @@
 //! How long forward-auth makes a proxy wait at half load, alone and while the server does other work:
 //! tokens minted and revoked, lists, a directory that syncs, people who sign in.
-#![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::time::Duration;
 
-use clap::Parser;
 use serde_json::json;
 use tokenhouse_benches::Failure;
 use tokenhouse_benches::background::{Background, Work};
@@ -19,8 +17,8 @@ use tokenhouse_benches::wrk::Wrk;
 use tokio::runtime::Builder;
 
 /// How long forward-auth makes a proxy wait at half load
-#[derive(Parser)]
-struct Arguments {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
     /// How many tokens are in the store
     #[arg(long, default_value_t = 100_000)]
     tokens: usize,
@@ -41,8 +39,8 @@ const CASES: [(&str, &[Work]); 6] = [
     ("all of them", &[Work::Mint, Work::List, Work::Sync, Work::SignIn]),
 ];
 
-fn main() -> Result<(), Failure> {
-    let Arguments { tokens, users, measuring } = Arguments::parse();
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { tokens, users, measuring } = arguments;
     let cores = measuring.cores()?;
     pin_this_thread(cores.load)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;

@@ -1,8 +1,6 @@
 //! What checks cost over HTTP, and how that grows with the number of tokens: forward-auth, introspection
 //! and a read of our own API, against an empty 200 of bare hyper, axum and nginx.
-#![allow(clippy::print_stdout, reason = "prints its result")]
 
-use clap::Parser;
 use serde_json::json;
 use tokenhouse_benches::Failure;
 use tokenhouse_benches::fill::Filled;
@@ -15,8 +13,8 @@ use tokenhouse_benches::tokenhouse::{Options, Tokenhouse};
 use tokenhouse_benches::wrk::{Prepared, Run, Wrk};
 
 /// What checks cost over HTTP
-#[derive(Parser)]
-struct Arguments {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
     /// How many tokens are in the stores, ten for each owner; everything is measured on each store
     #[arg(long, value_delimiter = ',', default_value = "1000,1000000")]
     tokens: Vec<usize>,
@@ -45,9 +43,8 @@ struct Store {
 /// What everything is compared with, and what is compared from store to store.
 const YARDSTICK: &str = "bare hyper, empty 200";
 
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
-    let Arguments { tokens, presented, measuring } = Arguments::parse();
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { tokens, presented, measuring } = arguments;
     let core = measuring.cores()?.server;
     let mut stores = Vec::new();
     for tokens in tokens {
@@ -56,10 +53,12 @@ async fn main() -> Result<(), Failure> {
         stores.push(Store { tokens, presented: filled.presented(presented).collect(), admin, tokenhouse });
     }
     let folder = tempfile::tempdir()?;
-    let [hyper, axum] = ["hyper", "axum"].map(|kind| Server::yardstick(kind, None, core));
-    let (hyper, axum, nginx) = (hyper?, axum?, nginx::empty(folder.path(), core)?);
+    let yardsticks = ["hyper", "identity", "axum"].map(|kind| Server::yardstick(kind, None, core));
+    let [hyper, identity, axum] = yardsticks;
+    let (hyper, identity, axum) = (hyper?, identity?, axum?);
+    let nginx = nginx::empty(folder.path(), core)?;
     let wrk = Wrk::new(&measuring)?;
-    let mut cases = bare_cases(&wrk, [&hyper, &axum, &nginx])?;
+    let mut cases = bare_cases(&wrk, [&hyper, &identity, &axum, &nginx])?;
     for store in &stores {
         cases.extend(our_cases(&wrk, store)?);
     }
@@ -72,7 +71,10 @@ async fn main() -> Result<(), Failure> {
     tell(&measuring, presented, &cases, &runs)
 }
 
-fn bare_cases<'a>(wrk: &Wrk, [hyper, axum, nginx]: [&'a Server; 3]) -> Result<Vec<Case<'a>>, Failure> {
+fn bare_cases<'a>(
+    wrk: &Wrk,
+    [hyper, identity, axum, nginx]: [&'a Server; 4],
+) -> Result<Vec<Case<'a>>, Failure> {
     let bare = |name, server: &'a Server, request: Request| {
         Ok(Case { name, server, tokens: None, requests: wrk.prepare(server.address, &[request], 200)? })
     };
@@ -80,7 +82,8 @@ fn bare_cases<'a>(wrk: &Wrk, [hyper, axum, nginx]: [&'a Server; 3]) -> Result<Ve
     let long = Request::forward_auth(&"x".repeat(361)).to_yardstick();
     [
         bare(YARDSTICK, hyper, Request::get("/")),
-        bare("bare hyper, the requests of forward-auth", hyper, long),
+        bare("bare hyper, the requests of forward-auth", hyper, long.clone()),
+        bare("bare hyper, requests and answers of forward-auth", identity, long),
         bare("axum, empty 200", axum, Request::get("/")),
         bare("nginx, return 200", nginx, Request::get("/")),
     ]

@@ -1,17 +1,15 @@
 //! Draws how cost grows with the number of tokens, and of nodes, from the figures that the other programs wrote.
-#![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
 use serde_json::Value;
 use tokenhouse_benches::Failure;
 use tokenhouse_benches::plot::{Line, Plot};
 
 /// Draw how cost grows with the number of tokens, and of nodes
-#[derive(Parser)]
-struct Arguments {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
     /// Folder with the figures as JSON, and those of criterion in `criterion`; the plots go there, too
     #[arg(long, default_value = "bench-results")]
     results: PathBuf,
@@ -24,8 +22,8 @@ const IN_PROCESS: [(&str, &str); 3] = [
     ("find", "lookup alone"),
 ];
 
-fn main() -> Result<(), Failure> {
-    let Arguments { results } = Arguments::parse();
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { results } = arguments;
     let plots = [
         Plot {
             title: "Checking a token in process",

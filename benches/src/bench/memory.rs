@@ -1,22 +1,16 @@
 //! How much memory each token needs: in the index alone, and in the whole server.
-#![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::path::PathBuf;
 
-use clap::Parser;
 use serde_json::json;
 use tokenhouse_benches::fill::Filled;
 use tokenhouse_benches::server::resident_bytes;
 use tokenhouse_benches::tokenhouse::{Options, Tokenhouse};
 use tokenhouse_benches::{Failure, NOW, TOKENS_PER_OWNER, codec, index_of_owners, mint, put_token, report};
 
-/// The allocator of the server.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How much memory each token needs
-#[derive(Parser)]
-struct Arguments {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
     /// How many tokens; in the store, ten for each owner
     #[arg(long, default_value_t = 1_000_000)]
     tokens: usize,
@@ -28,9 +22,8 @@ struct Arguments {
     results: PathBuf,
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
-    let Arguments { tokens, owners, results } = Arguments::parse();
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { tokens, owners, results } = arguments;
     let index = index_alone(tokens, owners)?;
     let store_owners = tokens.div_ceil(TOKENS_PER_OWNER);
     let full = server(&Filled::shared(&results, tokens).await?.0)?;

@@ -1,10 +1,8 @@
 //! How many tokens can be minted each second, on one connection and on many, against a bare loop of one-row
 //! commits on the same disk.
-#![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::time::Duration;
 
-use clap::Parser;
 use serde_json::json;
 use tokenhouse_benches::fill::Filled;
 use tokenhouse_benches::report;
@@ -16,8 +14,8 @@ use tokenhouse_benches::{Failure, TOKENS_PER_OWNER, commits};
 use tokio::runtime::Runtime;
 
 /// How many tokens can be minted each second
-#[derive(Parser)]
-struct Arguments {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
     /// How many tokens are in the store before
     #[arg(long, default_value_t = 10_000)]
     tokens: usize,
@@ -34,8 +32,8 @@ struct Written {
     p99_micros: f64,
 }
 
-fn main() -> Result<(), Failure> {
-    let Arguments { tokens, connections, measuring } = Arguments::parse();
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { tokens, connections, measuring } = arguments;
     let runtime = Runtime::new()?;
     // Not in memory, as a temporary folder may be: writing is what is measured.
     std::fs::create_dir_all(&measuring.results)?;

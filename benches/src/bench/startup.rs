@@ -1,11 +1,9 @@
 //! How long `tokenhouse serve` takes from exec until `/readyz` answers 200, with a full SQLite store
 //! whose file is in the page cache.
-#![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::Parser;
 use serde_json::json;
 use tokenhouse_benches::Failure;
 use tokenhouse_benches::fill::Filled;
@@ -13,8 +11,8 @@ use tokenhouse_benches::report::{self, Rounds};
 use tokenhouse_benches::tokenhouse::{Options, Tokenhouse};
 
 /// How long `tokenhouse serve` takes until it is ready
-#[derive(Parser)]
-struct Arguments {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
     /// How many tokens are in the stores, ten for each owner
     #[arg(long, value_delimiter = ',', default_value = "1000,1000000")]
     tokens: Vec<usize>,
@@ -26,9 +24,8 @@ struct Arguments {
     results: PathBuf,
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
-    let Arguments { tokens, rounds, results } = Arguments::parse();
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { tokens, rounds, results } = arguments;
     let mut table = vec![["tokens", "s until ready"].map(String::from)];
     let mut figures = Vec::new();
     for tokens in tokens {

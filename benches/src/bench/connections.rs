@@ -1,11 +1,9 @@
 //! How much memory connections cost that stay open and are silent.
-#![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 
-use clap::Parser;
 use serde_json::json;
 use tokenhouse_benches::fill::Filled;
 use tokenhouse_benches::request::Request;
@@ -14,8 +12,8 @@ use tokenhouse_benches::tokenhouse::{Options, Tokenhouse};
 use tokenhouse_benches::{Failure, TOKENS_PER_OWNER, report};
 
 /// How much memory connections cost that stay open and are silent
-#[derive(Parser)]
-struct Arguments {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
     /// How many connections, each of which has had one answer from forward-auth
     #[arg(long, default_value_t = 10_000)]
     connections: usize,
@@ -26,9 +24,8 @@ struct Arguments {
 
 const TOKENS: usize = 1_000;
 
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
-    let Arguments { connections, results } = Arguments::parse();
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { connections, results } = arguments;
     raise_file_limit()?;
     let folder = tempfile::tempdir()?;
     let filled = Filled::new(folder.path(), TOKENS, TOKENS / TOKENS_PER_OWNER).await?;

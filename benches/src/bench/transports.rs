@@ -1,10 +1,8 @@
 //! What a check costs by each way that a request may come: over a connection that stays open or a new one,
 //! HTTP/2, TLS 1.3; each against an empty 200 of bare hyper by the same way.
-#![allow(clippy::print_stdout, reason = "prints its result")]
 
 use std::path::Path;
 
-use clap::Parser;
 use serde_json::json;
 use tokenhouse_benches::certificate::Certificate;
 use tokenhouse_benches::fill::Filled;
@@ -18,8 +16,8 @@ use tokenhouse_benches::wrk::{Prepared, Run, Wrk};
 use tokenhouse_benches::{Failure, TOKENS_PER_OWNER};
 
 /// What a check costs by each way that a request may come
-#[derive(Parser)]
-struct Arguments {
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
     #[command(flatten)]
     measuring: Measuring,
 }
@@ -39,9 +37,8 @@ struct Case<'a> {
     loads: [Load; 2],
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
-    let Arguments { measuring } = Arguments::parse();
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { measuring } = arguments;
     let core = measuring.cores()?.server;
     let [folder, tls_folder] = [tempfile::tempdir()?, tempfile::tempdir()?];
     let certificate = Certificate::new(tls_folder.path())?;

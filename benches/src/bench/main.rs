@@ -1,0 +1,72 @@
+//! Every measurement; `xtask bench` runs them one after the other.
+#![allow(clippy::print_stdout, reason = "prints its result")]
+
+mod connections;
+mod directory;
+mod fleet;
+mod gateway;
+mod latency;
+mod load;
+mod memory;
+mod overload;
+mod pages;
+mod plots;
+mod requests;
+mod startup;
+mod transports;
+mod writes;
+
+use clap::{Parser, Subcommand};
+use tokenhouse_benches::Failure;
+
+/// The allocator of the server, whose memory is measured here, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures Tokenhouse, in processes of their own beside this program
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    Connections(connections::Arguments),
+    Directory(directory::Arguments),
+    Fleet(fleet::Arguments),
+    Gateway(gateway::Arguments),
+    Latency(latency::Arguments),
+    Load(load::Arguments),
+    Memory(memory::Arguments),
+    Overload(overload::Arguments),
+    Pages(pages::Arguments),
+    Plots(plots::Arguments),
+    Requests(requests::Arguments),
+    Startup(startup::Arguments),
+    Transports(transports::Arguments),
+    Writes(writes::Arguments),
+}
+
+fn main() -> Result<(), Failure> {
+    match Arguments::parse().what {
+        What::Connections(arguments) => asynchronously(connections::run(arguments)),
+        What::Directory(arguments) => asynchronously(directory::run(arguments)),
+        What::Fleet(arguments) => asynchronously(fleet::run(arguments)),
+        What::Gateway(arguments) => asynchronously(gateway::run(arguments)),
+        What::Latency(arguments) => latency::run(arguments),
+        What::Load(arguments) => asynchronously(load::run(arguments)),
+        What::Memory(arguments) => asynchronously(memory::run(arguments)),
+        What::Overload(arguments) => asynchronously(overload::run(arguments)),
+        What::Pages(arguments) => asynchronously(pages::run(arguments)),
+        What::Plots(arguments) => plots::run(arguments),
+        What::Requests(arguments) => requests::run(arguments),
+        What::Startup(arguments) => asynchronously(startup::run(arguments)),
+        What::Transports(arguments) => asynchronously(transports::run(arguments)),
+        What::Writes(arguments) => writes::run(arguments),
+    }
+}
+
+fn asynchronously(measurement: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Runtime::new()?.block_on(measurement)
+}
