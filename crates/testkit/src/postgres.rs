@@ -1,8 +1,9 @@
 //! A real PostgreSQL on a private port, started once for a test process and gone with it.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -11,6 +12,7 @@ use std::sync::mpsc;
 use std::{env, fs, process, thread};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tempfile::TempDir;
 
 use crate::process::signal;
 
@@ -61,27 +63,69 @@ pub enum Stop {
 /// A PostgreSQL that can be restarted and paused. Ends with the thread that started it, and when dropped.
 #[derive(Debug)]
 pub struct Postgres {
-    programs: PathBuf,
-    folder: PathBuf,
+    folder: TempDir,
+    settings: &'static [&'static str],
     port: u16,
     server: Child,
 }
 
 impl Postgres {
-    /// Makes and starts one: one at a time in a process.
+    /// Makes and starts one.
     ///
     /// # Panics
     /// If there is no PostgreSQL on this machine, or it does not start.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with settings, such as `max_connections=20`.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn start_with(settings: &'static [&'static str]) -> Self {
         remove_leftovers();
-        let programs = programs();
-        let folder = initialize(&programs);
+        Self::run(initialize(), settings)
+    }
+
+    fn run(folder: TempDir, settings: &'static [&'static str]) -> Self {
         loop {
             let port = free_port();
-            if let Some(server) = serve(&programs, &folder, port) {
-                return Self { programs, folder, port, server };
+            if let Some(server) = serve(folder.path(), port, settings) {
+                return Self { folder, settings, port, server };
             }
         }
+    }
+
+    /// A standby that follows this one from now on.
+    ///
+    /// # Panics
+    /// If it doesn't start.
+    pub fn standby(&self) -> Self {
+        let folder = folder();
+        let copied = command("pg_basebackup")
+            .args(["--host=127.0.0.1", "--username=postgres", "--write-recovery-conf", "--no-sync"])
+            .args(["--checkpoint=fast", &format!("--port={}", self.port), "--pgdata"])
+            .arg(folder.path())
+            .output()
+            .expect("pg_basebackup runs");
+        assert!(copied.status.success(), "no standby: {}", String::from_utf8_lossy(&copied.stderr));
+        Self::run(folder, self.settings)
+    }
+
+    /// Makes a standby, whose primary is gone, the primary, at that one's port.
+    ///
+    /// # Panics
+    /// If it doesn't become one.
+    pub fn take_over(&mut self, from: Self) {
+        let promoted = command("pg_ctl")
+            .args(["promote", "--pgdata"])
+            .arg(self.folder.path())
+            .output()
+            .expect("pg_ctl runs");
+        assert!(promoted.status.success(), "not promoted: {}", String::from_utf8_lossy(&promoted.stderr));
+        self.port = from.port;
+        drop(from);
+        self.restart(Stop::Fast);
     }
 
     /// Where it listens.
@@ -96,7 +140,28 @@ impl Postgres {
     pub fn restart(&mut self, stop: Stop) {
         signal(if stop == Stop::Fast { "INT" } else { "QUIT" }, self.server.id());
         self.server.wait().expect("postgres was started here");
-        self.server = serve(&self.programs, &self.folder, self.port).expect("its port is still free");
+        self.server = serve(self.folder.path(), self.port, self.settings).expect("its port is still free");
+    }
+
+    /// Lets none of these processes of it write anything any more, not even into a file that has room for it (EFBIG),
+    /// until it is restarted. The first process is one of them.
+    ///
+    /// # Panics
+    /// If the first process can't be held back.
+    pub fn fill_disk(&self, processes: &[i32]) {
+        let limit = |process: u32| {
+            let mut command = as_owner("prlimit");
+            command
+                .args(["--pid", &process.to_string(), "--fsize=0:unlimited"])
+                .output()
+                .expect("prlimit runs")
+        };
+        let output = limit(self.id());
+        assert!(output.status.success(), "no limit: {}", String::from_utf8_lossy(&output.stderr));
+        for process in processes {
+            // Some may have ended meanwhile.
+            limit(process.unsigned_abs());
+        }
     }
 
     /// Its first process.
@@ -111,8 +176,6 @@ impl Drop for Postgres {
             signal("QUIT", self.server.id());
             let _ = self.server.wait();
         }
-        // What can't be removed is removed by the next one.
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -129,7 +192,12 @@ fn programs() -> PathBuf {
 
 /// A command that runs as somebody else than root, whom PostgreSQL refuses, and ends with this
 /// thread: by SIGQUIT, upon which the server also frees its shared memory.
-fn command(program: &Path) -> Command {
+fn command(program: &str) -> Command {
+    as_owner(programs().join(program))
+}
+
+/// Any command like that.
+fn as_owner(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     if is_root() {
         command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
@@ -142,19 +210,27 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// Makes the server's folder.
-fn initialize(programs: &Path) -> PathBuf {
-    let folder = env::temp_dir().join(format!("{FOLDER}{}", process::id()));
-    fs::create_dir(&folder).expect("a folder for PostgreSQL");
+/// A folder for a server.
+fn folder() -> TempDir {
+    let prefix = format!("{FOLDER}{}-", process::id());
+    let private = fs::Permissions::from_mode(0o700);
+    let folder = tempfile::Builder::new().prefix(&prefix).permissions(private).tempdir();
+    let folder = folder.expect("a folder for PostgreSQL");
     if is_root() {
-        let owned = Command::new("chown").arg("postgres:postgres").arg(&folder).status();
+        let owned = Command::new("chown").arg("postgres:postgres").arg(folder.path()).status();
         assert!(owned.expect("chown runs").success(), "there is no user postgres");
     }
+    folder
+}
+
+/// Makes what a server starts with.
+fn initialize() -> TempDir {
+    let folder = folder();
     // A locale in which sorting differs from sorting by bytes, so that tests notice.
-    let output = command(&programs.join("initdb"))
+    let output = command("initdb")
         .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"])
         .args(["--locale-provider=icu", "--icu-locale=en", "--no-sync", "--pgdata"])
-        .arg(&folder)
+        .arg(folder.path())
         .output()
         .expect("initdb runs");
     assert!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
@@ -167,12 +243,13 @@ fn free_port() -> u16 {
 }
 
 /// Runs the server. Returns when it is ready; `None` if it never is, because somebody else took the port.
-fn serve(programs: &Path, folder: &Path, port: u16) -> Option<Child> {
-    let mut server = command(&programs.join("postgres"))
+fn serve(folder: &Path, port: u16, settings: &[&str]) -> Option<Child> {
+    let mut server = command("postgres")
         .arg("-D")
         .arg(folder)
         .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
         .args(["-c", "fsync=off", "-c", "max_connections=1000", "-c", "logging_collector=off"])
+        .args(settings.iter().flat_map(|setting| ["-c", setting]))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -181,7 +258,7 @@ fn serve(programs: &Path, folder: &Path, port: u16) -> Option<Child> {
     let mut lines = log.lines().map_while(Result::ok);
     let mut told = String::new();
     for line in &mut lines {
-        if line.contains("ready to accept connections") {
+        if line.contains("database system is ready to accept") {
             // Until its end, or it would wait for somebody to read.
             thread::spawn(move || lines.for_each(drop));
             return Some(server);
@@ -193,15 +270,19 @@ fn serve(programs: &Path, folder: &Path, port: u16) -> Option<Child> {
     None
 }
 
-/// Removes the folders of test processes that are gone, also of one that had our number.
+/// Removes the folders of test processes that are gone.
 fn remove_leftovers() {
     for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
-        let process =
-            entry.file_name().to_str().and_then(|name| name.strip_prefix(FOLDER)?.parse::<u32>().ok());
-        let gone = |id: u32| id == process::id() || !Path::new(&format!("/proc/{id}")).exists();
+        let process = entry.file_name().to_str().and_then(|name| owner(name.strip_prefix(FOLDER)?));
+        let gone = |id: u32| !Path::new(&format!("/proc/{id}")).exists();
         if process.is_some_and(gone) {
             // Another test process may be removing it too.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
+}
+
+/// The process in the name of a folder, `4711-a8F3`.
+fn owner(name: &str) -> Option<u32> {
+    name.split('-').next()?.parse().ok()
 }

@@ -232,21 +232,60 @@ async fn leaving_a_team_reaches_all_nodes() {
     assert_eq!(teams().await, "Public");
 }
 
-#[tokio::test]
-async fn a_deactivation_by_a_directory_reaches_all_nodes() {
+/// Whether a person's token is refused by the second node as soon as the first has answered.
+async fn is_taken_from_a_person(does: impl AsyncFnOnce(&TestServer, &Account, &Account)) {
     let (first, second) = pair().await;
     let people = first.people().await;
     until_accepted(&second, &people.member.token).await;
-    let operation = json!({ "op": "replace", "path": "active", "value": false });
-    let change = json!({
-        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
-        "Operations": [operation],
-    });
-    let path = format!("/scim/v2/Users/{}", people.member.id);
-    let admin = first.as_(&people.admin.token);
-    let answer = waits_for_all(&first, async || admin.json(Method::PATCH, &path, &change).await).await;
-    assert!(matches!(answer.status, 200 | 204), "{answer}");
+    waits_for_all(&first, async || does(&first, &people.admin, &people.member).await).await;
     assert!(!is_accepted(&second, &people.member.token).await);
+}
+
+#[tokio::test]
+async fn a_deactivation_by_a_directory_reaches_all_nodes() {
+    is_taken_from_a_person(async |first, admin, person| {
+        let operation = json!({ "op": "replace", "path": "active", "value": false });
+        let change = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [operation],
+        });
+        let path = format!("/scim/v2/Users/{}", person.id);
+        let answer = first.as_(&admin.token).json(Method::PATCH, &path, &change).await;
+        assert!(matches!(answer.status, 200 | 204), "{answer}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_removal_by_a_directory_reaches_all_nodes() {
+    is_taken_from_a_person(async |first, admin, person| {
+        let path = format!("/scim/v2/Users/{}", person.id);
+        first.as_(&admin.token).delete(&path).await.expect(204);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_removal_in_bulk_reaches_all_nodes() {
+    is_taken_from_a_person(async |first, admin, person| {
+        let removal = json!({ "method": "DELETE", "path": format!("/Users/{}", person.id) });
+        let bulk = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": [removal],
+        });
+        let done = first.as_(&admin.token).post("/scim/v2/Bulk", &bulk).await.expect(200).json();
+        assert_eq!(done["Operations"][0]["status"], "204");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_revocation_on_a_page_reaches_all_nodes() {
+    is_taken_from_a_person(async |first, _, person| {
+        let browser = first.browser(person).await;
+        let revoked = browser.post_form(&format!("/settings/tokens/{}/revoke", person.token_id), &[]).await;
+        revoked.expect(303);
+    })
+    .await;
 }
 
 /// Whoever committed it may not have lived to see it in effect everywhere.

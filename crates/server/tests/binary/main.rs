@@ -5,6 +5,7 @@
 mod alerts;
 mod audit_export;
 mod client;
+mod database_trouble;
 mod demo;
 mod durability;
 mod first_start;

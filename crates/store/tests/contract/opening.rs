@@ -265,3 +265,16 @@ async fn a_file_has_one_lock_by_whatever_name() {
     let opened = open(&format!("sqlite://{}", link.display())).await;
     assert!(matches!(opened, Err(Error::Held)));
 }
+
+/// Servers of one fleet that start at once: the schema is made once, and whoever comes second waits.
+#[tokio::test]
+async fn many_open_an_empty_database_at_once() {
+    let url = postgres::database().await;
+    for opened in futures_util::future::join_all((0..8).map(|_| open(&url))).await {
+        let store = opened.unwrap();
+        assert_eq!(
+            teams::find(&mut store.read().await.unwrap(), PUBLIC).await.unwrap().unwrap().created_at,
+            NOW
+        );
+    }
+}
