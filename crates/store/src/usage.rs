@@ -24,7 +24,7 @@ pub async fn record(store: &Store, uses: &[(TokenId, Use)]) -> Result<Vec<TokenI
     let mut transaction = store.begin_uses().await?;
     let dialect = Dialect::of(&transaction);
     // One value for all rows: SQLite looks for the name of each placeholder among all others.
-    let used = format!(
+    let with = format!(
         "WITH used AS (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS at, \
          value ->> 2 AS ip FROM {})",
         dialect.json_elements("$1")
@@ -33,14 +33,14 @@ pub async fn record(store: &Store, uses: &[(TokenId, Use)]) -> Result<Vec<TokenI
     let left = match dialect.unless_locked() {
         // Nobody else is writing.
         None => {
-            let statement = format!("{used}, free AS (SELECT used.* {OLDER} ORDER BY t.id) {UPDATE}");
+            let statement = format!("{with}, free AS (SELECT used.* {OLDER} ORDER BY t.id) {UPDATE}");
             in_time(sqlx::query(AssertSqlSafe(statement)).bind(rows).execute(&mut *transaction)).await?;
             Vec::new()
         }
         // One statement, so that others find these rows locked for as short a time as can be.
         Some(unless_locked) => {
             let statement = format!(
-                "{used}, free AS (SELECT used.* {OLDER} ORDER BY t.id {unless_locked}), \
+                "{with}, free AS (SELECT used.* {OLDER} ORDER BY t.id {unless_locked}), \
                  written AS ({UPDATE} RETURNING tokens.id) \
                  SELECT used.id {OLDER} AND used.id NOT IN (SELECT id FROM written)"
             );

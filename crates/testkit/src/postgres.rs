@@ -100,6 +100,7 @@ impl Postgres {
     ///
     /// # Panics
     /// If it doesn't start.
+    #[must_use]
     pub fn standby(&self) -> Self {
         let folder = folder();
         let copied = command("pg_basebackup")
