@@ -1,7 +1,7 @@
 import type { Locator, Page } from "@playwright/test";
 import { looksRight } from "../support/looks.ts";
 import { PASSWORD } from "../support/server.ts";
-import { expect, test, toast, withAndWithoutScripts } from "../support/test.ts";
+import { expect, signIn, test, toast, withAndWithoutScripts } from "../support/test.ts";
 import { done, opens, row, shown } from "../support/tokens.ts";
 
 /** Opens the dialog that adds somebody. */
@@ -283,4 +283,36 @@ test("nothing is offered that a Manager may not do", async ({ page, server, sign
 	for (const path of ["/settings/people/users/add-person", `/settings/people/users/${user.id}/edit`]) {
 		expect((await page.goto(path))?.status()).toBe(403);
 	}
+});
+
+test("a service user is asked for, approved and declined", async ({ page, elsewhere, server, signedInAs }) => {
+	test.slow();
+	await signedInAs("Member", "Rosa Falk");
+	const names = [`Nightly Export ${Date.now()}`, `${"🚀".repeat(40)} ${Date.now()}`];
+	for (const name of names) {
+		await page.goto("/settings/people/requests/ask");
+		await page.getByLabel("Name", { exact: true }).fill(name);
+		await page.getByLabel("Purpose").fill("Moves yesterday's rows into the warehouse");
+		if (name === names[0]) await looksRight(page, "request-ask");
+		await page.getByRole("button", { name: "Send request" }).click();
+		await expect(page.getByRole("button", { name: `Withdraw ${name}` })).toBeVisible();
+	}
+	await looksRight(page, "requests-own");
+
+	const other = await elsewhere();
+	await signIn(other.context(), server, await server.person("Admin", "Mara Lindqvist"));
+	await other.goto("/settings/people/requests");
+	await looksRight(other, "requests-open");
+	await other.getByRole("link", { name: `Approve ${names[0]}` }).click();
+	await looksRight(other, "request-approve");
+	await other.getByRole("button", { name: "Make the service user" }).click();
+	await expect(other.getByRole("heading", { level: 1 })).toContainText(names[0]);
+	await other.goto("/settings/people/requests");
+	await expect(other.getByRole("row", { name: names[0] })).toContainText("Approved");
+	await other.getByRole("link", { name: `Decline ${names[1]}` }).click();
+	await looksRight(other, "request-decline");
+	await other.getByLabel("Why not").fill("There is one already");
+	await other.getByRole("dialog").getByRole("button", { name: "Decline" }).click();
+	await expect(other.getByRole("row", { name: names[1] })).toContainText("There is one already");
+	await looksRight(other, "requests-decided");
 });
