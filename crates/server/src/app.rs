@@ -28,6 +28,7 @@ use crate::github_keys::GithubKeys;
 use crate::knocks::DeadTokens;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::outbound::Outbound;
 use crate::proxy::Proxy;
 use crate::service::audit::Verification;
 use crate::service::tokens::views::ServiceTokens;
@@ -105,7 +106,7 @@ pub enum StartError {
     Alerts(#[from] ChannelError),
     /// GitHub's keys can't be asked for.
     #[error("leaks.github: {0}")]
-    GithubKeys(crate::proxy::ProxyConfigError),
+    GithubKeys(#[source] reqwest::Error),
     /// Requests can't be recorded.
     #[error("request_log: {0}")]
     RequestLog(tokenhouse_requests::Error),
@@ -134,15 +135,17 @@ impl App {
             })
         });
         let metrics = Metrics::default();
-        let alerts = Alerts::new(&config.alerts)?;
-        let exports = Export::all(&config.audit_export).map_err(ChannelError::Http)?;
+        let outbound = Outbound::default();
+        let alerts = Alerts::new(&config.alerts, &outbound)?;
+        let exports = Export::all(&config.audit_export, &outbound).map_err(ChannelError::Http)?;
         let node = config.node_name();
         let requests = match config.request_log(&node) {
             Some(options) => Some(Log::open(options, clock.clone()).await.map_err(StartError::RequestLog)?),
             None => None,
         };
         let github = Some(&config.leaks.github).filter(|github| github.enabled);
-        let github_keys = github.map(GithubKeys::new).transpose().map_err(StartError::GithubKeys)?;
+        let github_keys = github.map(|github| GithubKeys::new(github, &outbound)).transpose();
+        let github_keys = github_keys.map_err(StartError::GithubKeys)?;
         let skew = config.fleet.max_clock_skew;
         let fleet = store.has_fleet().then(|| Fleet::new(store.clone(), node.clone(), skew, &random));
         Ok(Arc::new(Self {

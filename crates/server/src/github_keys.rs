@@ -2,30 +2,20 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http::{StatusCode, Uri, header};
+use reqwest::Client;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
-use rustls::RootCertStore;
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use tokenhouse_core::clock::Timestamp;
-use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::sync::watch;
 
 use crate::config;
 use crate::error::Error;
-use crate::proxy::{self, ProxyConfigError};
-
-/// How long GitHub may take to tell its keys.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::outbound::Outbound;
 
 /// The most bytes that its keys may have.
 const LIMIT: usize = 1024 * 1024;
@@ -43,8 +33,8 @@ const P256: [u8; 26] = [
 pub struct GithubKeys {
     url: Uri,
     refetch_after: i64,
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
-    known: Mutex<Known>,
+    client: Client,
+    known: Arc<Mutex<Known>>,
 }
 
 #[derive(Default)]
@@ -53,6 +43,8 @@ struct Known {
     points: HashMap<String, Vec<u8>>,
     asked: Option<Timestamp>,
     told: Option<Timestamp>,
+    /// Closed when the answer that is awaited is there, or none is to come.
+    awaited: Option<watch::Receiver<()>>,
 }
 
 impl fmt::Debug for GithubKeys {
@@ -65,16 +57,13 @@ impl GithubKeys {
     /// None are known yet.
     ///
     /// # Errors
-    /// If there can be no TLS.
-    pub fn new(config: &config::Github) -> Result<Self, ProxyConfigError> {
-        let authorities = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
-        let connector = HttpsConnectorBuilder::new().with_tls_config(proxy::tls(authorities)?);
-        let connector = connector.https_or_http().enable_http1().build();
+    /// If there can be no HTTP client.
+    pub fn new(config: &config::Github, outbound: &Outbound) -> Result<Self, reqwest::Error> {
         Ok(Self {
             url: config.keys_url.clone(),
             refetch_after: i64::try_from(config.refetch_after.as_secs()).unwrap_or(i64::MAX),
-            client: Client::builder(TokioExecutor::new()).build(connector),
-            known: Mutex::default(),
+            client: outbound.client()?,
+            known: Arc::default(),
         })
     }
 
@@ -89,17 +78,11 @@ impl GithubKeys {
         signature: &[u8],
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let mut known = self.known.lock().await;
-        let is_over = |at: Option<Timestamp>, seconds| at.is_none_or(|at| at.plus_seconds(seconds) <= now);
-        let wants = !known.points.contains_key(key) || is_over(known.told, LIFETIME);
-        if wants && is_over(known.asked, self.refetch_after) {
-            known.asked = Some(now);
-            match timeout(PATIENCE, self.fetch()).await {
-                Ok(Ok(points)) => (known.points, known.told) = (points, Some(now)),
-                Ok(Err(error)) => tracing::warn!(%error, "GitHub's keys can't be asked for"),
-                Err(_) => tracing::warn!("GitHub's keys can't be asked for: no answer in time"),
-            }
+        if let Some(mut awaited) = self.ask_if_wanted(key, now) {
+            // That it is closed is what is waited for.
+            let _ = awaited.changed().await;
         }
+        let known = lock(&self.known);
         match known.points.get(key) {
             Some(point) => {
                 Ok(UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify(text, signature).is_ok())
@@ -112,21 +95,58 @@ impl GithubKeys {
         }
     }
 
-    async fn fetch(&self) -> Result<HashMap<String, Vec<u8>>, Box<dyn std::error::Error + Send + Sync>> {
-        let request = Request::get(&self.url)
-            .header(header::ACCEPT, "application/json")
-            .header(header::USER_AGENT, concat!("tokenhouse/", env!("CARGO_PKG_VERSION")))
-            .body(Empty::new())?;
-        let answer = self.client.request(request).await?;
-        if answer.status() != StatusCode::OK {
-            return Err(format!("the answer is {}", answer.status()).into());
+    /// Asks for the keys if this one is missing or old, and gives what to wait for. Whoever doesn't need them isn't kept
+    /// waiting, and nobody asks while somebody else does.
+    fn ask_if_wanted(&self, key: &str, now: Timestamp) -> Option<watch::Receiver<()>> {
+        let mut known = lock(&self.known);
+        let is_over = |at: Option<Timestamp>, seconds| at.is_none_or(|at| at.plus_seconds(seconds) <= now);
+        if known.points.contains_key(key) && !is_over(known.told, LIFETIME) {
+            return None;
         }
-        let body = Limited::new(answer.into_body(), LIMIT).collect().await?.to_bytes();
-        let listed: Listed = serde_json::from_slice(&body)?;
-        let keys = listed.public_keys.into_iter();
-        // Of another kind than was agreed on, a key verifies nothing.
-        Ok(keys.filter_map(|key| Some((key.key_identifier, point(&key.key)?))).collect())
+        if known.awaited.is_none() && is_over(known.asked, self.refetch_after) {
+            known.asked = Some(now);
+            let (answered, awaited) = watch::channel(());
+            known.awaited = Some(awaited);
+            let (client, url, known) = (self.client.clone(), self.url.to_string(), Arc::clone(&self.known));
+            // On its own: whoever began may leave, and others wait too.
+            tokio::spawn(async move {
+                let told = fetch(&client, &url).await;
+                let mut known = lock(&known);
+                match told {
+                    Ok(points) => (known.points, known.told) = (points, Some(now)),
+                    Err(error) => tracing::warn!(%error, "GitHub's keys can't be asked for"),
+                }
+                known.awaited = None;
+                drop(answered);
+            });
+        }
+        known.awaited.clone()
     }
+}
+
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn fetch(
+    client: &Client,
+    url: &str,
+) -> Result<HashMap<String, Vec<u8>>, Box<dyn std::error::Error + Send + Sync>> {
+    let mut answer = client.get(url).header(header::ACCEPT, "application/json").send().await?;
+    if answer.status() != StatusCode::OK {
+        return Err(format!("the answer is {}", answer.status()).into());
+    }
+    let mut body = Vec::new();
+    while let Some(part) = answer.chunk().await? {
+        if body.len() + part.len() > LIMIT {
+            return Err(format!("the answer is longer than {LIMIT} bytes").into());
+        }
+        body.extend_from_slice(&part);
+    }
+    let listed: Listed = serde_json::from_slice(&body)?;
+    let keys = listed.public_keys.into_iter();
+    // Of another kind than was agreed on, a key verifies nothing.
+    Ok(keys.filter_map(|key| Some((key.key_identifier, point(&key.key)?))).collect())
 }
 
 /// The point of a key in PEM, if it is one of the right curve.

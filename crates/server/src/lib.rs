@@ -27,6 +27,7 @@ pub mod logging;
 pub mod master_key;
 pub mod metrics;
 pub mod observe;
+pub mod outbound;
 pub mod places;
 pub mod proxy;
 pub mod request_log;

@@ -45,6 +45,11 @@ struct ExportLabels {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct WorkLabels {
+    work: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct AnswerLabels {
     status: u16,
 }
@@ -73,6 +78,7 @@ pub struct Metrics {
     lost_requests: Counter,
     waits_for_log: Counter,
     damaged_segments: Gauge,
+    rounds: Family<WorkLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -105,6 +111,7 @@ impl Default for Metrics {
             lost_requests: Counter::default(),
             waits_for_log: Counter::default(),
             damaged_segments: Gauge::default(),
+            rounds: Family::default(),
             registry,
         };
         metrics.registered()
@@ -157,6 +164,7 @@ impl Metrics {
             "Segments of the log of requests that were damaged and are kept aside",
             self.damaged_segments.clone(),
         );
+        registry.register("background_rounds", "Rounds of work in the background", self.rounds.clone());
         registry.register("passwords", "Passwords hashed or verified", self.passwords.clone());
         self
     }
@@ -192,6 +200,11 @@ impl Metrics {
     /// Counts a failure to follow the log.
     pub fn feed_failure(&self) {
         self.feed_failures.inc();
+    }
+
+    /// Counts the rounds of some work in the background.
+    pub fn rounds(&self, work: String) -> Counter {
+        self.rounds.get_or_create(&WorkLabels { work }).clone()
     }
 
     /// Counts passwords that are hashed or verified.

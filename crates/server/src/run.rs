@@ -45,6 +45,9 @@ const EXPORT_EVERY: Duration = Duration::from_secs(2);
 /// How often the clock is looked at for alerts.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// How often alerts that are old are removed.
+const PRUNE_EVERY: Duration = Duration::from_hours(24);
+
 /// How often quiet addresses are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
@@ -54,7 +57,7 @@ const CLOSE_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked for tokens that nobody uses.
 const REVOKE_UNUSED_EVERY: Duration = Duration::from_hours(1);
 
-/// How often the audit trail is verified, besides at the start.
+/// How often the audit trail is verified.
 const VERIFY_EVERY: Duration = Duration::from_hours(24);
 
 /// Why it can't listen.
@@ -115,38 +118,21 @@ impl Bound {
     /// and checks are served on the runtime that this was bound on, all else on the one that calls.
     pub async fn serve(self, shutdown: CancellationToken) {
         let Self { app, front, main, metrics, tls } = self;
-        let mut background = JoinSet::new();
         let served = CancellationToken::new();
-        if app.fleet.is_some() {
-            every(&mut background, &shutdown, FLEET_FLUSH_EVERY, Arc::clone(&app), flush);
-            background.spawn(be_part_of_fleet(Arc::clone(&app), shutdown.clone(), served.clone()));
-        } else {
-            every(&mut background, &shutdown, FLUSH_EVERY, Arc::clone(&app), flush);
-            every(&mut background, &shutdown, FOLLOW_EVERY, Arc::clone(&app), follow);
-        }
-        every(&mut background, &shutdown, FORGET_EVERY, Arc::clone(&app), |app| async move {
-            app.limits.forget_the_quiet(app.clock.now());
-            app.alerts.failures.forget_the_quiet(app.clock.now());
-        });
-        every(&mut background, &shutdown, MOVE_EVERY, Arc::clone(&app), move_requests);
-        every(&mut background, &shutdown, CLOSE_EVERY, Arc::clone(&app), close_the_quiet);
-        every(&mut background, &shutdown, REVOKE_UNUSED_EVERY, Arc::clone(&app), revoke_the_unused);
         alerts::delivery::begin(&app).await;
-        every(&mut background, &shutdown, ALERT_EVERY, Arc::clone(&app), alerts::trail::work);
-        every(&mut background, &shutdown, ALERT_EVERY, Arc::clone(&app), alerts::delivery::work);
-        every(&mut background, &shutdown, SWEEP_EVERY, Arc::clone(&app), alerts::sweep::work);
-        for number in 0..app.exports.len() {
-            let work = move |app| export::work(app, number);
-            every(&mut background, &shutdown, EXPORT_EVERY, Arc::clone(&app), work);
+        let mut background =
+            Background { app: Arc::clone(&app), shutdown: shutdown.clone(), tasks: JoinSet::new() };
+        background.begin();
+        let Background { mut tasks, .. } = background;
+        if app.fleet.is_some() {
+            tasks.spawn(be_part_of_fleet(Arc::clone(&app), shutdown.clone(), served.clone()));
         }
-        background.spawn(verify(Arc::clone(&app)));
-        every(&mut background, &shutdown, VERIFY_EVERY, Arc::clone(&app), verify);
         if let Some(tls) = &tls {
-            background.spawn(tls.clone().follow(RELOAD_EVERY, shutdown.clone()));
+            tasks.spawn(tls.clone().follow(RELOAD_EVERY, shutdown.clone()));
         }
         if let Some(metrics) = metrics {
             let router = listener::routed(router::metrics_router(Arc::clone(&app)));
-            background.spawn(listener::serve(metrics, None, router, Limits::default(), shutdown.clone()));
+            tasks.spawn(listener::serve(metrics, None, router, Limits::default(), shutdown.clone()));
         }
         let answer = front::answer(Arc::clone(&app), Handle::current());
         let serving = front.spawn(listener::serve(main, tls, answer, Limits::default(), shutdown.clone()));
@@ -155,7 +141,7 @@ impl Bound {
         }
         shutdown.cancel();
         served.cancel();
-        while let Some(ended) = background.join_next().await {
+        while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "background work ended early");
             }
@@ -171,20 +157,60 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|cause| ListenError::Address { address, cause })
 }
 
-/// Does `work` again and again until `shutdown`.
-fn every<W: Future<Output = ()> + Send + 'static>(
-    background: &mut JoinSet<()>,
-    shutdown: &CancellationToken,
-    pause: Duration,
+/// What goes on beside the answers.
+struct Background {
     app: Arc<App>,
-    work: impl Fn(Arc<App>) -> W + Send + 'static,
-) {
-    let shutdown = shutdown.clone();
-    background.spawn(async move {
-        while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-            work(Arc::clone(&app)).await;
+    shutdown: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Background {
+    /// Begins all of it.
+    fn begin(&mut self) {
+        if self.app.fleet.is_some() {
+            self.every(FLEET_FLUSH_EVERY, "uses", flush);
+        } else {
+            self.every(FLUSH_EVERY, "uses", flush);
+            self.every(FOLLOW_EVERY, "follow", follow);
         }
-    });
+        self.every(FORGET_EVERY, "limits", forget);
+        self.every(MOVE_EVERY, "request_log", move_requests);
+        self.every(CLOSE_EVERY, "closing", close_the_quiet);
+        self.every(REVOKE_UNUSED_EVERY, "unused", revoke_the_unused);
+        self.every(ALERT_EVERY, "alerts_trail", alerts::trail::work);
+        self.every(SWEEP_EVERY, "alerts_clock", alerts::sweep::work);
+        for number in 0..self.app.alerts.channels.len() {
+            let name = format!("alerts_to_{}", self.app.alerts.channels[number].name);
+            self.every(ALERT_EVERY, name, move |app| alerts::delivery::work(app, number));
+        }
+        self.every(SWEEP_EVERY, "alerts_to_missing", alerts::delivery::work_for_missing_channels);
+        self.every(PRUNE_EVERY, "alerts_prune", alerts::prune::work);
+        for number in 0..self.app.exports.len() {
+            let name = format!("export_to_{}", self.app.exports[number].name());
+            self.every(EXPORT_EVERY, name, move |app| export::work(app, number));
+        }
+        self.every(VERIFY_EVERY, "verify", verify);
+    }
+
+    /// Does `work` now and again and again until the server ends, and counts how often it was done.
+    fn every<W: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        pause: Duration,
+        name: impl Into<String>,
+        work: impl Fn(Arc<App>) -> W + Send + 'static,
+    ) {
+        let (app, shutdown, done) =
+            (Arc::clone(&self.app), self.shutdown.clone(), self.app.metrics.rounds(name.into()));
+        self.tasks.spawn(async move {
+            loop {
+                work(Arc::clone(&app)).await;
+                done.inc();
+                if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                    return;
+                }
+            }
+        });
+    }
 }
 
 /// Keeps this node in its fleet until all requests are `served`. If it can't stay, the whole server ends.
@@ -208,6 +234,11 @@ async fn flush(app: Arc<App>) {
         tracing::warn!(%error, "attempts with dead tokens could not be written; trying again");
     }
     alerts::checks::work(app).await;
+}
+
+async fn forget(app: Arc<App>) {
+    app.limits.forget_the_quiet(app.clock.now());
+    app.alerts.failures.forget_the_quiet(app.clock.now());
 }
 
 async fn follow(app: Arc<App>) {

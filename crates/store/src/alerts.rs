@@ -1,14 +1,16 @@
 //! Alerts and the outbox they leave by. An alert, its deliveries and whatever it was noticed by are one transaction, so
 //! none is lost and none is told twice, whenever the process ends.
 
+use std::collections::{BTreeSet, HashSet};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use sqlx::any::AnyRow;
-use sqlx::{FromRow, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, Row as _};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 
+use crate::dialect::Dialect;
 use crate::durability::Durability;
 use crate::sql::{self, Statement};
 use crate::turns::Turn;
@@ -112,6 +114,27 @@ impl Outbox {
         if !self.is_due(alert).await? {
             return Ok(false);
         }
+        self.put(alert).await?;
+        Ok(true)
+    }
+
+    /// Notes of things that they are told, and gives those that were never told before.
+    pub async fn note(&mut self, subjects: &[&str], at: Timestamp) -> Result<HashSet<String>, Error> {
+        // In one order everywhere, so that servers wait for each other and never in a circle.
+        let rows: BTreeSet<(&str, i64)> = subjects.iter().map(|subject| (*subject, at.micros())).collect();
+        let insert = format!(
+            "INSERT INTO told (subject, at) SELECT value ->> 0, CAST(value ->> 1 AS BIGINT) FROM {} WHERE TRUE \
+             ON CONFLICT DO NOTHING RETURNING subject",
+            Dialect::of(&self.turn).json_elements("$1")
+        );
+        let rows = serde_json::to_string(&rows).map_err(|_| Error::Corrupt("what is told".into()))?;
+        let insert = sqlx::query(AssertSqlSafe(insert)).bind(rows);
+        let rows = in_time(insert.fetch_all(&mut *self.turn)).await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    }
+
+    /// Tells something, whatever was told before.
+    pub async fn put(&mut self, alert: &NewAlert) -> Result<(), Error> {
         let insert = sqlx::query(
             "INSERT INTO alerts (at, kind, recipient_id, token_id, user_id, title, text, path) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
@@ -140,7 +163,7 @@ impl Outbox {
                 self.deliver(id, alert.at, channel, Some(person)).await?;
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Notes that a thing is told, and tells whether it may be.
@@ -237,4 +260,79 @@ pub async fn page(
     let rows = items.query().fetch_all(c).await?;
     let items = rows.iter().map(Alert::from_row).collect::<Result<_, _>>()?;
     Ok(Page { items, total })
+}
+
+/// Removes alerts from before an instant, with their deliveries, at most so many of the oldest; those that are still on
+/// their way stay. Gives how many.
+pub async fn remove_old(store: &Store, before: Timestamp, limit: i64) -> Result<usize, Error> {
+    let rows = old_statement(before, limit).query().fetch_all(&mut *store.read().await?).await?;
+    let ids: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let mut transaction = store.begin_uses().await?;
+    let dialect = Dialect::of(&transaction);
+    for delete in ["DELETE FROM deliveries WHERE alert_id IN ", "DELETE FROM alerts WHERE id IN "] {
+        let mut delete = Statement::new(delete);
+        delete.numbers(dialect, &ids);
+        in_time(delete.query().execute(&mut *transaction)).await?;
+    }
+    store.durability.commit(&mut transaction).await?;
+    Ok(ids.len())
+}
+
+fn old_statement(before: Timestamp, limit: i64) -> Statement {
+    let mut statement = Statement::new("SELECT a.id FROM alerts a WHERE a.at < ");
+    statement
+        .value(before.micros())
+        .text(" AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = a.id ");
+    statement.text("AND d.state = 'pending') ORDER BY a.at, a.id LIMIT ").value(limit);
+    statement
+}
+
+/// Forgets what was told before an instant, at most so many of the oldest; not that a directory is silent as long as
+/// it is. Gives how many.
+pub async fn forget_told(store: &Store, before: Timestamp, limit: i64) -> Result<usize, Error> {
+    let rows = told_statement(before, limit).query().fetch_all(&mut *store.read().await?).await?;
+    let subjects: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    if subjects.is_empty() {
+        return Ok(0);
+    }
+    let mut transaction = store.begin_uses().await?;
+    let mut delete = Statement::new("DELETE FROM told WHERE at < ");
+    delete.value(before.micros()).text(" AND subject IN ").list(subjects.iter().map(String::as_str));
+    in_time(delete.query().execute(&mut *transaction)).await?;
+    store.durability.commit(&mut transaction).await?;
+    Ok(subjects.len())
+}
+
+fn told_statement(before: Timestamp, limit: i64) -> Statement {
+    let mut statement = Statement::new("SELECT d.subject FROM told d WHERE d.at < ");
+    statement
+        .value(before.micros())
+        .text(" AND NOT EXISTS (SELECT 1 FROM tokens t WHERE t.scim_only = 1 AND ");
+    statement
+        .text("t.revoked_at IS NULL AND t.deleted_at IS NULL AND t.last_used_at <= d.at AND d.subject = ");
+    statement.text("'scim.silent:' || t.id || ':' || t.last_used_at) ORDER BY d.at LIMIT ").value(limit);
+    statement
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plans::{database, plan};
+
+    #[tokio::test]
+    async fn what_is_old_is_found_by_an_index() {
+        let mut c = database().await;
+        let at = Timestamp::from_seconds(1);
+        for (statement, index) in [
+            (old_statement(at, 10), "SEARCH a USING COVERING INDEX alerts_at (at<?)"),
+            (told_statement(at, 10), "SEARCH d USING COVERING INDEX told_at (at<?)"),
+        ] {
+            let steps = plan(&mut c, statement).await;
+            assert_eq!(steps[0], index, "{steps:?}");
+            assert!(!steps.iter().any(|step| step.contains("SCAN") || step.contains("B-TREE")), "{steps:?}");
+        }
+    }
 }

@@ -71,6 +71,8 @@ pub struct Delivery {
     pub attempts: i64,
     /// When it is tried next, if it is pending.
     pub next_at: Timestamp,
+    /// Until when some server has it for itself, to send it.
+    pub claimed_until: Timestamp,
     /// Why it failed last.
     pub last_error: Option<String>,
 }
@@ -85,6 +87,7 @@ impl FromRow<'_, AnyRow> for Delivery {
             state: sql::word(row, "state")?,
             attempts: row.try_get("attempts")?,
             next_at: sql::time(row, "next_at")?,
+            claimed_until: sql::time(row, "claimed_until")?,
             last_error: row.try_get("last_error")?,
         })
     }
@@ -93,19 +96,35 @@ impl FromRow<'_, AnyRow> for Delivery {
 /// Ends within a `WHERE`.
 fn select() -> Statement {
     Statement::new(&format!(
-        "SELECT d.id, d.channel, d.user_id, d.state, d.attempts, d.next_at, d.last_error, {COLUMNS} \
+        "SELECT d.id, d.channel, d.user_id, d.state, d.attempts, d.next_at, d.claimed_until, d.last_error, {COLUMNS} \
          FROM deliveries d JOIN alerts a ON a.id = d.alert_id WHERE "
     ))
 }
 
-/// Takes deliveries that are due, oldest first, for nobody else to take before `until`.
+/// The channels with deliveries that haven't arrived, whether they are due or not.
+pub async fn channels(c: &mut Connection) -> Result<Vec<String>, Error> {
+    let rows = channels_statement().query().fetch_all(c).await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+/// From each channel to the next one along an index, however many deliveries wait.
+fn channels_statement() -> Statement {
+    let least = "(SELECT min(channel) FROM deliveries WHERE state = 'pending'";
+    Statement::new(&format!(
+        "WITH RECURSIVE waiting (channel) AS (SELECT {least}) UNION ALL \
+         SELECT {least} AND channel > waiting.channel) FROM waiting WHERE waiting.channel IS NOT NULL) \
+         SELECT channel FROM waiting WHERE channel IS NOT NULL"
+    ))
+}
+
+/// Takes deliveries through a channel that are due, oldest first, for nobody else to take before `until`.
 pub async fn claim(
     store: &Store,
-    now: Timestamp,
-    until: Timestamp,
+    channel: &str,
+    (now, until): (Timestamp, Timestamp),
     limit: i64,
 ) -> Result<Vec<Delivery>, Error> {
-    let due = due(&mut *store.read().await?, now, limit).await?;
+    let due = due(&mut *store.read().await?, channel, now, limit).await?;
     if due.is_empty() {
         return Ok(Vec::new());
     }
@@ -127,19 +146,15 @@ pub async fn claim(
     Ok(claimed)
 }
 
-async fn due(c: &mut Connection, now: Timestamp, limit: i64) -> Result<Vec<i64>, Error> {
-    Ok(due_statement(now, limit)
-        .query()
-        .fetch_all(c)
-        .await?
-        .iter()
-        .map(|row| row.try_get(0))
-        .collect::<Result<_, _>>()?)
+async fn due(c: &mut Connection, channel: &str, now: Timestamp, limit: i64) -> Result<Vec<i64>, Error> {
+    let rows = due_statement(channel, now, limit).query().fetch_all(c).await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
-fn due_statement(now: Timestamp, limit: i64) -> Statement {
-    let mut statement = Statement::new("SELECT id FROM deliveries WHERE state = 'pending' AND next_at <= ");
-    statement.value(now.micros()).text(" AND claimed_until <= ").value(now.micros());
+fn due_statement(channel: &str, now: Timestamp, limit: i64) -> Statement {
+    let mut statement = Statement::new("SELECT id FROM deliveries WHERE state = 'pending' AND channel = ");
+    statement.value(channel).text(" AND next_at <= ").value(now.micros());
+    statement.text(" AND claimed_until <= ").value(now.micros());
     statement.text(" ORDER BY next_at, id LIMIT ").value(limit);
     statement
 }
@@ -222,11 +237,11 @@ pub async fn find(c: &mut Connection, id: i64) -> Result<Option<Delivery>, Error
     Ok(row.map(|row| Delivery::from_row(&row)).transpose()?)
 }
 
-/// Lets one that hasn't arrived begin anew, at the instant of the transaction.
+/// Lets one that hasn't arrived, and isn't being sent, begin anew, at the instant of the transaction.
 pub async fn begin_anew(w: &mut Writer, id: i64) -> Result<(), Error> {
     let anew = sqlx::query(
         "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = $2, claimed_until = 0 \
-         WHERE id = $1 AND state <> 'sent'",
+         WHERE id = $1 AND state <> 'sent' AND claimed_until <= $2",
     );
     let now = w.now().micros();
     w.execute_one(anew.bind(id).bind(now)).await
@@ -240,7 +255,16 @@ mod tests {
     #[tokio::test]
     async fn what_is_due_is_found_by_an_index() {
         let mut c = database().await;
-        let steps = plan(&mut c, due_statement(Timestamp::from_seconds(1), 10)).await;
-        assert_eq!(steps, ["SEARCH deliveries USING INDEX deliveries_due (next_at<?)"]);
+        let due = plan(&mut c, due_statement("ops", Timestamp::from_seconds(1), 10)).await;
+        let index = "SEARCH deliveries USING INDEX deliveries_queue (channel=? AND next_at<?)";
+        assert_eq!(due, [index]);
+        let channels = plan(&mut c, channels_statement()).await;
+        let read = channels.iter().filter(|step| step.contains("deliveries"));
+        for step in read {
+            assert!(
+                step.starts_with("SEARCH deliveries USING COVERING INDEX deliveries_queue"),
+                "{channels:?}"
+            );
+        }
     }
 }

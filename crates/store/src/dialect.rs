@@ -34,7 +34,7 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: [MigrationTexts; 12] = [
+const MIGRATIONS: [MigrationTexts; 13] = [
     migration!(1, "first"),
     migration!(2, "sessions"),
     migration!(3, "lists"),
@@ -47,6 +47,7 @@ const MIGRATIONS: [MigrationTexts; 12] = [
     migration!(two digits 10, "alerts"),
     migration!(two digits 11, "service_user_requests"),
     migration!(two digits 12, "unused"),
+    migration!(two digits 13, "outbox"),
 ];
 
 /// Which database it is.

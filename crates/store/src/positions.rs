@@ -54,11 +54,28 @@ pub async fn claim(
     Ok(at)
 }
 
-/// Moves on, if nobody else has taken the turn meanwhile. Tells whether that is so.
-pub async fn move_on(store: &Store, name: &str, by: &str, to: i64) -> Result<bool, Error> {
+/// Moves on and keeps the turn until then, if nobody else has taken it meanwhile. Tells whether that is so.
+pub async fn move_on(
+    store: &Store,
+    name: &str,
+    by: &str,
+    (to, until): (i64, Timestamp),
+) -> Result<bool, Error> {
     let mut transaction = store.begin_uses().await?;
-    let moved = sqlx::query("UPDATE positions SET at = $3 WHERE name = $1 AND claimed_by = $2 AND at <= $3");
-    let moved = in_time(moved.bind(name).bind(by).bind(to).execute(&mut *transaction)).await?;
+    let moved = sqlx::query(
+        "UPDATE positions SET at = $3, claimed_until = $4 WHERE name = $1 AND claimed_by = $2 AND at <= $3",
+    );
+    let moved = moved.bind(name).bind(by).bind(to).bind(until.micros());
+    let moved = in_time(moved.execute(&mut *transaction)).await?;
     store.durability.commit(&mut transaction).await?;
     Ok(moved.rows_affected() == 1)
+}
+
+/// Gives the turn back, if they have it.
+pub async fn release(store: &Store, name: &str, by: &str) -> Result<(), Error> {
+    let mut transaction = store.begin_uses().await?;
+    let release =
+        "UPDATE positions SET claimed_by = NULL, claimed_until = NULL WHERE name = $1 AND claimed_by = $2";
+    in_time(sqlx::query(release).bind(name).bind(by).execute(&mut *transaction)).await?;
+    store.durability.commit(&mut transaction).await
 }

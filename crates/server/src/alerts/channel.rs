@@ -10,6 +10,7 @@ use super::{ChannelError, webhook};
 use crate::app::App;
 use crate::config;
 use crate::config::alerts::{EMAIL, Slack, Webhook};
+use crate::outbound::Outbound;
 
 /// A way by which people are told, with its name.
 #[derive(Debug)]
@@ -100,10 +101,10 @@ impl Failure {
 }
 
 /// The channels that are configured.
-pub(super) fn of(config: &config::Alerts) -> Result<Vec<Channel>, ChannelError> {
+pub(super) fn of(config: &config::Alerts, outbound: &Outbound) -> Result<Vec<Channel>, ChannelError> {
     let mut channels = Vec::new();
     if !config.webhooks.is_empty() || !config.slack.is_empty() {
-        let client = webhook::client().map_err(ChannelError::Http)?;
+        let client = outbound.client().map_err(ChannelError::Http)?;
         channels.extend(config.webhooks.iter().map(|webhook| Channel {
             name: webhook.name.clone(),
             way: Way::Webhook(webhook.clone(), client.clone()),

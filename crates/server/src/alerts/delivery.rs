@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::channel::{Failure, Message};
 use crate::app::App;
 
-/// What is sent at the same time.
+/// What is sent at the same time through one channel.
 const TOGETHER: i64 = 20;
 
 /// For how long one server has a delivery for itself; longer than any attempt takes.
@@ -31,9 +31,27 @@ pub const PAUSES: [Duration; 8] = [
     Duration::from_hours(24),
 ];
 
-/// Sends whatever is due.
-pub async fn work(app: Arc<App>) {
-    if let Err(error) = deliver(&app).await {
+/// Sends whatever is due through one channel. Each is emptied on its own, so one whose receiver hangs keeps no other
+/// waiting.
+pub async fn work(app: Arc<App>, number: usize) {
+    if let Some(channel) = app.alerts.channels.get(number)
+        && let Err(error) = deliver(&app, &channel.name).await
+    {
+        let channel = &*channel.name;
+        tracing::warn!(channel, %error, "alerts could not be taken from the outbox; trying again");
+    }
+}
+
+/// Notes of deliveries through channels that are not configured any more that they fail.
+pub async fn work_for_missing_channels(app: Arc<App>) {
+    let failed = async {
+        let waiting = deliveries::channels(&mut *app.store.read().await?).await?;
+        for channel in waiting.iter().filter(|channel| app.alerts.channel(channel).is_none()) {
+            deliver(&app, channel).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    if let Err(error) = failed.await {
         tracing::warn!(%error, "alerts could not be taken from the outbox; trying again");
     }
 }
@@ -48,11 +66,12 @@ pub async fn begin(app: &App) {
     }
 }
 
-/// Sends whatever is due.
-pub async fn deliver(app: &Arc<App>) -> Result<(), Error> {
+/// Sends whatever is due through a channel. Where something fails the rest waits for the next time, so that neither a
+/// receiver in trouble is pressed nor a server kept from ending.
+pub async fn deliver(app: &Arc<App>, channel: &str) -> Result<(), Error> {
     loop {
         let now = app.clock.now();
-        let claimed = deliveries::claim(&app.store, now, later(now, CLAIM), TOGETHER).await?;
+        let claimed = deliveries::claim(&app.store, channel, (now, later(now, CLAIM)), TOGETHER).await?;
         if claimed.is_empty() {
             return Ok(());
         }
@@ -63,15 +82,24 @@ pub async fn deliver(app: &Arc<App>) -> Result<(), Error> {
             let app = Arc::clone(app);
             sending.spawn(async move { attempt(&app, &delivery).await });
         }
+        // All of them, whatever becomes of one: those under way would be cut off and sent once more.
+        let mut have_arrived = Ok(true);
         while let Some(attempted) = sending.join_next().await {
-            attempted.map_err(|_| Error::Corrupt("an attempt to deliver an alert".into()))??;
+            let attempted = attempted.map_err(|_| Error::Corrupt("an attempt to deliver an alert".into()));
+            let has_arrived = attempted.flatten();
+            have_arrived =
+                have_arrived.and_then(|before| has_arrived.map(|has_arrived| before && has_arrived));
+        }
+        if !have_arrived? {
+            return Ok(());
         }
     }
 }
 
-async fn attempt(app: &App, delivery: &Delivery) -> Result<(), Error> {
+/// Tells whether it has arrived.
+async fn attempt(app: &App, delivery: &Delivery) -> Result<bool, Error> {
     let failure = match send(app, delivery).await? {
-        Ok(()) => return deliveries::sent(&app.store, delivery.id).await,
+        Ok(()) => return deliveries::sent(&app.store, delivery.id).await.map(|()| true),
         Err(failure) => failure,
     };
     let pause = usize::try_from(delivery.attempts).ok().and_then(|attempts| PAUSES.get(attempts));
@@ -84,7 +112,7 @@ async fn attempt(app: &App, delivery: &Delivery) -> Result<(), Error> {
         dead = next.is_none(),
         "an alert could not be delivered"
     );
-    deliveries::failed(&app.store, delivery.id, &failure.text, next).await
+    deliveries::failed(&app.store, delivery.id, &failure.text, next).await.map(|()| false)
 }
 
 async fn send(app: &App, delivery: &Delivery) -> Result<Result<(), Failure>, Error> {

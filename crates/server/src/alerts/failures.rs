@@ -19,6 +19,9 @@ const LISTS: usize = 16;
 /// all: whoever fills it is told of by other addresses.
 const MOST: usize = 16_384;
 
+/// Addresses that are waiting to be told of at most in each list; more are not told.
+const MOST_REACHED: usize = 64;
+
 /// Counts failed attempts.
 #[derive(Debug)]
 pub struct Failures {
@@ -70,13 +73,12 @@ impl Failures {
         let before = times.len();
         times.retain(|time| *time > oldest);
         times.push_back(now);
-        let reached = times.len() >= self.limit;
-        if reached {
-            times.clear();
-        }
-        list.count = list.count + times.len() - before;
-        if reached && list.reached.len() < MOST {
-            list.reached.push(Reached { address, at: used.at });
+        let count = times.len();
+        list.count = list.count + count - before;
+        if count >= self.limit {
+            list.times.remove(&address);
+            list.count -= count;
+            list.note(Reached { address, at: used.at });
         }
     }
 
@@ -88,7 +90,7 @@ impl Failures {
     /// Takes back what could not be told.
     pub fn keep(&self, reached: &[Reached]) {
         for reached in reached {
-            self.list(reached.address).reached.push(*reached);
+            self.list(reached.address).note(*reached);
         }
     }
 
@@ -109,6 +111,12 @@ impl Failures {
 }
 
 impl List {
+    fn note(&mut self, reached: Reached) {
+        if self.reached.len() < MOST_REACHED {
+            self.reached.push(reached);
+        }
+    }
+
     /// Makes room.
     fn forget(&mut self, oldest: i64) {
         self.times.retain(|_, times| times.back().is_some_and(|time| *time > oldest));
@@ -158,5 +166,23 @@ mod tests {
         assert!((1..=LISTS * MOST).contains(&kept(&failures)), "{}", kept(&failures));
         failures.forget_the_quiet(Timestamp::from_seconds(602));
         assert_eq!(kept(&failures), 0);
+    }
+
+    #[test]
+    fn what_is_to_be_told_is_bounded_too() {
+        let failures = failures(1);
+        for number in 0..10_000_u32 {
+            failures.failed(Use { at: Timestamp::from_seconds(1), ip: IpAddr::V4(number.into()) });
+        }
+        assert!(
+            failures.lists.iter().all(|list| lock(list).times.is_empty()),
+            "who is told of isn't counted"
+        );
+        let reached = failures.take();
+        assert_eq!(reached.len(), LISTS * MOST_REACHED);
+        for _ in 0..3 {
+            failures.keep(&reached);
+        }
+        assert_eq!(failures.take().len(), LISTS * MOST_REACHED);
     }
 }

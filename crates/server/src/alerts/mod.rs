@@ -3,13 +3,15 @@
 //! What is noticed comes from three places: the audit trail, which is followed from a durable position (`trail.rs`), the
 //! clock, once a minute (`sweep.rs`), and checks of tokens, whose traces in memory are looked at when last uses are
 //! written (`checks.rs`, `failures.rs`). Each puts what it has to tell into the outbox of the store, in one transaction
-//! with whatever would be noticed only once; `rules.rs` has the words. `delivery.rs` empties the outbox.
+//! with whatever would be noticed only once; `rules.rs` has the words. `delivery.rs` empties the outbox, and `prune.rs`
+//! removes what is old.
 
 mod channel;
 pub mod checks;
 pub mod delivery;
 mod email;
 mod failures;
+pub mod prune;
 mod rules;
 pub mod sweep;
 pub mod trail;
@@ -23,6 +25,7 @@ pub use self::channel::{Channel, Failure, Message, Way};
 pub use self::failures::Failures;
 use crate::config;
 use crate::config::alerts::EMAIL;
+use crate::outbound::Outbound;
 
 /// The channels, and what is counted towards alerts.
 #[derive(Debug)]
@@ -54,8 +57,8 @@ pub enum ChannelError {
 
 impl Alerts {
     /// As it is configured.
-    pub fn new(config: &config::Alerts) -> Result<Self, ChannelError> {
-        let channels = channel::of(config)?;
+    pub fn new(config: &config::Alerts, outbound: &Outbound) -> Result<Self, ChannelError> {
+        let channels = channel::of(config, outbound)?;
         let mut names = HashSet::new();
         if let Some(channel) = channels.iter().find(|channel| !names.insert(&channel.name)) {
             return Err(ChannelError::SameName(channel.name.clone()));

@@ -14,6 +14,9 @@ use tokenhouse_store::tokens::Token;
 use crate::knocks::Knocks;
 use crate::ui::text::plural;
 
+/// So many tokens are named in one alert; of more it tells how many.
+const MOST_NAMED: usize = 20;
+
 /// After how long something that goes on is told again.
 const DAILY: Duration = Duration::from_hours(24);
 
@@ -55,31 +58,67 @@ fn to_admins(kind: &'static str, at: Timestamp, title: String, text: String, pat
     }
 }
 
-/// A token expires in so many days or less.
-pub(super) fn expiring(at: Timestamp, token: &Token, days: i64) -> NewAlert {
+/// An alert on several tokens of one recipient; `title` goes on after how many there are.
+fn on_tokens(kind: &'static str, at: Timestamp, tokens: &[&Token], title: &str, advice: &str) -> NewAlert {
+    let owner = tokens.first().map(|token| &token.owner);
+    let recipient = owner.filter(|owner| owner.user_type == UserType::Human).map(|owner| owner.id);
+    let whose = if recipient.is_some() { "of your tokens" } else { "service tokens" };
+    let named = tokens.iter().take(MOST_NAMED).map(|token| match recipient {
+        Some(_) => format!("“{}”", token.name),
+        None => format!("“{}” of {}", token.name, token.owner.name),
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    let more = match tokens.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    NewAlert {
+        recipient,
+        user: recipient,
+        ..to_admins(
+            kind,
+            at,
+            format!("{} {whose} {title}", tokens.len()),
+            format!("{named}{more}. {advice}"),
+            "/settings/tokens",
+        )
+    }
+}
+
+/// Tokens of one recipient expire in so many days or less.
+pub(super) fn expiring(at: Timestamp, tokens: &[&Token], days: i64) -> NewAlert {
+    let left = match days {
+        1 => "within a day".to_owned(),
+        _ => format!("in {}", plural(days.unsigned_abs(), "day", "days")),
+    };
+    let [token] = tokens else {
+        let advice = "Nothing has been made to succeed them. Rotate them in time: whoever uses one needs its new \
+                      secret before then.";
+        return on_tokens("token.expiring", at, tokens, &format!("expire {left}"), advice);
+    };
     let expiry = token.expires_at.unwrap_or(at).whole_second();
-    let left = plural(days.unsigned_abs(), "day", "days");
-    let title = if days == 1 { "expires within a day".to_owned() } else { format!("expires in {left}") };
     let text = format!(
         "It stops working at {expiry}, and nothing has been made to succeed it. Rotate it in time: whoever uses \
          it needs the new secret before then."
     );
-    let alert = on_token("token.expiring", at, token, &title, text);
+    let alert = on_token("token.expiring", at, token, &format!("expires {left}"), text);
     NewAlert { subject: format!("{}:{days}", alert.subject), ..alert }
 }
 
-/// Nobody has used a token for so many days.
-pub(super) fn unused(at: Timestamp, token: &Token, days: u16) -> NewAlert {
+/// Nobody has used tokens of one recipient for so many days.
+pub(super) fn unused(at: Timestamp, tokens: &[&Token], days: u16) -> NewAlert {
+    let days = plural(days.into(), "day", "days");
+    let reason = "a token that nobody uses is one that nobody misses when it leaks.";
+    let [token] = tokens else {
+        let advice = format!("Revoke those that nobody needs: {reason}");
+        return on_tokens("token.unused", at, tokens, &format!("have not been used for {days}"), &advice);
+    };
     let since = token.last_used_at.unwrap_or(token.created_at);
     let used = if token.last_used_at.is_some() { "last used" } else { "made" };
     let never = if token.last_used_at.is_some() { "" } else { ", and never used since" };
-    let text = format!(
-        "It was {used} at {}{never}. Revoke it if nobody needs it: a token that nobody uses is one that nobody \
-         misses when it leaks.",
-        since.whole_second()
-    );
-    let title = format!("has not been used for {}", plural(days.into(), "day", "days"));
-    let alert = on_token("token.unused", at, token, &title, text);
+    let text =
+        format!("It was {used} at {}{never}. Revoke it if nobody needs it: {reason}", since.whole_second());
+    let alert = on_token("token.unused", at, token, &format!("has not been used for {days}"), text);
     NewAlert { subject: format!("{}:{}", alert.subject, since.micros()), ..alert }
 }
 

@@ -3,6 +3,7 @@
 //! How far tokens have been looked at is kept as an instant. Each sweep looks at those that have reached a step
 //! since, which an index finds, so it costs what it finds.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokenhouse_core::clock::Timestamp;
@@ -23,8 +24,8 @@ const UNUSED: &str = "alerts.unused";
 /// Days before the expiry, and those of the step after it.
 const STEPS: [(i64, i64); 3] = [(30, 7), (7, 1), (1, 0)];
 
-/// Tokens that are told of in one transaction.
-const PAGE: i64 = 200;
+/// Tokens that are told of in one transaction, and in one alert.
+const PAGE: i64 = 2_000;
 
 /// Looks at everything once.
 pub async fn work(app: Arc<App>) {
@@ -56,8 +57,8 @@ async fn expiring(app: &App, now: Timestamp) -> Result<(), Error> {
             let mut reader = app.store.read().await?;
             let page = due::expiring(&mut reader, after, until, (days, now), PAGE).await?;
             drop(reader);
-            let alerts = page.iter().map(|token| rules::expiring(now, token, days)).collect();
-            tell(app, alerts).await?;
+            let tokens: Vec<&Token> = page.iter().collect();
+            tell_of(app, now, &tokens, |tokens| rules::expiring(now, tokens, days)).await?;
             let Some(next) = next_page(&page, |token| token.expires_at) else { break };
             after = next;
         }
@@ -76,8 +77,9 @@ async fn unused(app: &App, now: Timestamp) -> Result<(), Error> {
         let page = due::unused(&mut reader, after, until, now, PAGE).await?;
         drop(reader);
         let next = next_page(&page, |token| Some(idle_since(token)));
-        let unused = still_idle(app, page, until).filter(|token| token.owner.active);
-        tell(app, unused.map(|token| rules::unused(now, &token, days)).collect()).await?;
+        let unused: Vec<Token> = still_idle(app, page, until).filter(|token| token.owner.active).collect();
+        let unused: Vec<&Token> = unused.iter().collect();
+        tell_of(app, now, &unused, |tokens| rules::unused(now, tokens, days)).await?;
         let Some(next) = next else { break };
         after = next;
     }
@@ -127,6 +129,30 @@ async fn tell(app: &App, alerts: Vec<NewAlert>) -> Result<(), Error> {
     let mut outbox = Outbox::begin(&app.store, &app.alerts.routes).await?;
     for alert in &alerts {
         outbox.tell(alert).await?;
+    }
+    outbox.commit().await
+}
+
+/// Tells of tokens, each once: several of one recipient in one alert.
+async fn tell_of(
+    app: &App,
+    now: Timestamp,
+    tokens: &[&Token],
+    alert: impl Fn(&[&Token]) -> NewAlert,
+) -> Result<(), Error> {
+    if tokens.is_empty() {
+        return Ok(());
+    }
+    let of_one: Vec<NewAlert> = tokens.iter().map(|token| alert(&[token])).collect();
+    let subjects: Vec<&str> = of_one.iter().map(|alert| &*alert.subject).collect();
+    let mut outbox = Outbox::begin(&app.store, &app.alerts.routes).await?;
+    let new = outbox.note(&subjects, now).await?;
+    let mut of_recipients = BTreeMap::<_, Vec<&Token>>::new();
+    for (one, token) in of_one.iter().zip(tokens).filter(|(one, _)| new.contains(&one.subject)) {
+        of_recipients.entry(one.recipient).or_default().push(token);
+    }
+    for tokens in of_recipients.values() {
+        outbox.put(&alert(tokens)).await?;
     }
     outbox.commit().await
 }

@@ -1,35 +1,20 @@
 //! Posting to webhooks: signed as Standard Webhooks wants it, and in the form that Slack takes.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue, InvalidHeaderValue};
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, Url};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tokenhouse_core::clock::Timestamp;
 
 use super::channel::{Failure, Message};
-
-/// How long a receiver may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
+use crate::outbound::TIMEOUT;
 
 /// The longest error that is kept.
 const LONGEST_ERROR: usize = 300;
-
-/// A client for all webhooks. It follows no redirect: a signed alert goes where it is configured to go.
-pub fn client() -> Result<Client, reqwest::Error> {
-    // Refuses where it was done already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .redirect(redirect::Policy::none())
-        .timeout(TIMEOUT)
-        .user_agent(concat!("Tokenhouse/", env!("CARGO_PKG_VERSION")))
-        .build()
-}
 
 /// The headers of a signed message.
 pub fn signed(key: &[u8], id: &str, at: Timestamp, body: &str) -> Result<HeaderMap, InvalidHeaderValue> {

@@ -26,6 +26,9 @@ const LONGEST_NAME: usize = 64;
 /// The most failures that are waited for; so many times are kept for each address.
 const MOST_FAILURES: u16 = 1_000;
 
+/// The fewest days that alerts are kept: what is told before an expiry is told once.
+const LEAST_KEEP_DAYS: u16 = 31;
+
 /// `[alerts]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -41,6 +44,9 @@ pub struct Alerts {
     /// After how long without a request a directory counts as stopped.
     #[serde(deserialize_with = "duration")]
     pub scim_silence: Duration,
+    /// Alerts are kept for so many days.
+    #[serde(deserialize_with = "keep_days")]
+    pub keep_days: NonZeroU16,
     /// Where Admins' alerts are posted to, signed.
     #[serde(deserialize_with = "webhooks")]
     pub webhooks: Vec<Webhook>,
@@ -58,6 +64,7 @@ impl Default for Alerts {
             failure_window: Duration::from_secs(600),
             unused_days: NonZeroU16::MIN.saturating_add(89),
             scim_silence: Duration::from_hours(24),
+            keep_days: NonZeroU16::MIN.saturating_add(364),
             webhooks: Vec::new(),
             slack: Vec::new(),
             email: None,
@@ -190,6 +197,14 @@ fn failures<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU16, D:
         .ok_or_else(|| serde::de::Error::custom(format!("must be between 1 and {MOST_FAILURES}")))
 }
 
+fn keep_days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU16, D::Error> {
+    let days = NonZeroU16::deserialize(deserializer)?;
+    let is_allowed = days.get() >= LEAST_KEEP_DAYS;
+    is_allowed.then_some(days).ok_or_else(|| {
+        serde::de::Error::custom(format!("must be between {LEAST_KEEP_DAYS} and {}", u16::MAX))
+    })
+}
+
 pub(super) fn channel_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let name = String::deserialize(deserializer)?;
     let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -270,6 +285,8 @@ mod tests {
         for wrong in [slack("a") + &slack("a"), slack("email"), slack("a b"), slack("")] {
             assert!(read(&wrong).is_err(), "{wrong}");
         }
-        assert!(read("failures = 1001").is_err() && read("failures = 0").is_err());
+        for wrong in ["failures = 1001", "failures = 0", "keep_days = 30", "keep_days = 65536"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 }

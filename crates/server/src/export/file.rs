@@ -22,9 +22,11 @@ pub(super) async fn last(path: PathBuf, format: Format) -> io::Result<i64> {
 pub(super) async fn append(path: PathBuf, lines: String) -> io::Result<()> {
     blocking(move || {
         let mut file = open(&path)?;
-        file.seek(SeekFrom::End(0))?;
+        let is_new = file.seek(SeekFrom::End(0))? == 0;
         file.write_all(lines.as_bytes())?;
-        file.sync_all()
+        file.sync_all()?;
+        // Else a loss of power might leave no file with this name.
+        if is_new { sync_folder(&path) } else { Ok(()) }
     })
     .await
 }
@@ -35,6 +37,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn last_of(path: &Path, format: Format) -> io::Result<i64> {

@@ -21,6 +21,7 @@ use crate::alerts::{Failure, webhook};
 use crate::api::activity::Activity;
 use crate::app::App;
 use crate::config::export::{AuditExport, Format, Target};
+use crate::outbound::Outbound;
 
 /// Records that are sent together.
 const PAGE: i64 = 200;
@@ -72,9 +73,10 @@ pub enum ExportError {
 
 impl Export {
     /// Those that are configured.
-    pub fn all(configured: &[AuditExport]) -> Result<Vec<Self>, reqwest::Error> {
+    pub fn all(configured: &[AuditExport], outbound: &Outbound) -> Result<Vec<Self>, reqwest::Error> {
         let one = |config: &AuditExport| {
-            let client = matches!(config.to, Target::Webhook { .. }).then(webhook::client).transpose()?;
+            let posts = matches!(config.to, Target::Webhook { .. });
+            let client = posts.then(|| outbound.client()).transpose()?;
             let (behind, waiting) = (AtomicI64::new(0), Mutex::default());
             Ok(Self { config: config.clone(), client, behind, waiting })
         };
@@ -128,8 +130,16 @@ pub async fn work(app: Arc<App>, number: usize) {
     tracing::warn!(export = export.name(), %error, "the audit trail could not be exported; trying again");
 }
 
-/// Sends whatever it hasn't yet.
+/// Sends whatever it hasn't yet. Where it fails, another server of the fleet may have more luck at once.
 pub async fn run(app: &App, export: &Export) -> Result<(), ExportError> {
+    let sent = send_all(app, export).await;
+    if sent.is_err() {
+        positions::release(&app.store, &export.position(), &app.node).await?;
+    }
+    sent
+}
+
+async fn send_all(app: &App, export: &Export) -> Result<(), ExportError> {
     let position = export.position();
     loop {
         let mut reader = app.store.read().await?;
@@ -140,8 +150,7 @@ pub async fn run(app: &App, export: &Export) -> Result<(), ExportError> {
         if head.seq <= known {
             return Ok(());
         }
-        let now = app.clock.now();
-        let claim = (now, now.plus_seconds(CLAIM_SECONDS));
+        let claim = (app.clock.now(), claim_end(app));
         let Some(at) = positions::claim(&app.store, &position, &app.node, claim, 0).await? else {
             // Another server does.
             return Ok(());
@@ -160,14 +169,25 @@ pub async fn run(app: &App, export: &Export) -> Result<(), ExportError> {
         let records = audit::after(&mut *app.store.read().await?, at, PAGE).await?;
         // Nobody is told of what a loss of power might undo.
         app.store.settle().await?;
-        let sent = send(app, export, at, records).await?;
-        positions::move_on(&app.store, &position, &app.node, sent).await?;
+        let Some(last) = records.last().map(|stored| stored.record.seq) else { return Ok(()) };
+        send(app, export, at, records).await?;
+        if !move_on(app, export, last).await? {
+            return Ok(());
+        }
     }
 }
 
-/// Sends some records and gives the number of the last one that was taken.
-async fn send(app: &App, export: &Export, at: i64, records: Vec<StoredRecord>) -> Result<i64, ExportError> {
-    let last = records.last().map_or(at, |stored| stored.record.seq);
+fn claim_end(app: &App) -> Timestamp {
+    app.clock.now().plus_seconds(CLAIM_SECONDS)
+}
+
+/// Notes that everything up to this number was taken, and keeps the claim. `false` if another server has it now.
+async fn move_on(app: &App, export: &Export, to: i64) -> Result<bool, ExportError> {
+    Ok(positions::move_on(&app.store, &export.position(), &app.node, (to, claim_end(app))).await?)
+}
+
+/// Sends the records after `at`.
+async fn send(app: &App, export: &Export, at: i64, records: Vec<StoredRecord>) -> Result<(), ExportError> {
     match &export.config.to {
         Target::File(path) => {
             let lines = records.into_iter().map(|stored| export.line(stored) + "\n").collect();
@@ -181,18 +201,20 @@ async fn send(app: &App, export: &Export, at: i64, records: Vec<StoredRecord>) -
             syslog::send(to, messages.collect()).await?;
         }
         Target::Webhook { url, secret } => {
-            let Some(client) = &export.client else { return Ok(at) };
+            let client =
+                export.client.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+            let mut at = at;
             for stored in records {
-                let seq = stored.record.seq;
-                let (id, body) = (format!("{}-{seq}", export.name()), export.line(stored));
-                let headers = webhook::signed(&secret.0, &id, app.clock.now(), &body)?;
-                if let Err(failure) = webhook::post(client, &url.0, headers, body).await {
-                    // What was taken before is not sent again.
-                    positions::move_on(&app.store, &export.position(), &app.node, seq - 1).await?;
-                    return Err(failure.into());
+                // What was taken before is not sent again, and nobody else begins to send however slow the receiver is.
+                if !move_on(app, export, at).await? {
+                    return Ok(());
                 }
+                at = stored.record.seq;
+                let (id, body) = (format!("{}-{at}", export.name()), export.line(stored));
+                let headers = webhook::signed(&secret.0, &id, app.clock.now(), &body)?;
+                webhook::post(client, &url.0, headers, body).await?;
             }
         }
     }
-    Ok(last)
+    Ok(())
 }

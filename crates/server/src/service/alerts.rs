@@ -63,7 +63,7 @@ pub async fn deliveries(
 /// Lets a delivery that hasn't arrived begin anew: one to the caller, or for Admins any.
 ///
 /// # Errors
-/// [`Error::Conflict`] if it has arrived.
+/// [`Error::Conflict`] if it has arrived, or is being sent.
 pub async fn retry(app: &App, call: &Call, id: i64) -> Result<Shown, Error> {
     let mut writer = app.begin(call).await?;
     let missing = || Error::NotFound("there is no such delivery".into());
@@ -75,6 +75,10 @@ pub async fn retry(app: &App, call: &Call, id: i64) -> Result<Shown, Error> {
     let before = shown.delivery.state;
     if before == State::Sent {
         return Err(Error::Conflict("it has arrived already".into()));
+    }
+    if shown.delivery.claimed_until > writer.now() {
+        let text = "it is being sent at this moment; look again in a minute what has become of it";
+        return Err(Error::Conflict(text.into()));
     }
     deliveries::begin_anew(&mut writer, id).await?;
     let changes = Changes::default().note("state", before.as_str(), State::Pending.as_str());

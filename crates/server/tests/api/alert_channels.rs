@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Child;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::response::IntoResponse as _;
@@ -20,10 +21,15 @@ use tokenhouse_core::people::Role;
 use tokenhouse_testkit::process::{tool, until};
 use tokenhouse_testkit::server::{Account, TestServer};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::alerts::quiet;
+use super::tamper;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 type Got = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
@@ -32,21 +38,45 @@ struct Receiver {
     url: String,
     got: Got,
     status: Arc<AtomicU16>,
+    /// So many requests are answered.
+    answers: Arc<Semaphore>,
 }
 
 impl Receiver {
     async fn start() -> Self {
+        let receiver = Self::hanging(&[]).await;
+        receiver.answers.add_permits(Semaphore::MAX_PERMITS);
+        receiver
+    }
+
+    /// One that answers only what has one of these numbers.
+    async fn hanging(answered: &'static [&'static str]) -> Self {
         let (got, status) = (Got::default(), Arc::new(AtomicU16::new(204)));
+        let answers = Arc::new(Semaphore::new(0));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/hook?key=hunter2", listener.local_addr().unwrap());
-        let (kept, answered) = (Arc::clone(&got), Arc::clone(&status));
+        let (kept, told, may_answer) = (Arc::clone(&got), Arc::clone(&status), Arc::clone(&answers));
         let routes = axum::Router::new().fallback(async move |headers: HeaderMap, body: Bytes| {
+            let is_answered = answered.iter().any(|id| headers["webhook-id"] == **id);
             kept.lock().unwrap().push((headers, body));
-            let status = StatusCode::from_u16(answered.load(Ordering::SeqCst)).unwrap();
+            if !is_answered {
+                may_answer.acquire().await.unwrap().forget();
+            }
+            let status = StatusCode::from_u16(told.load(Ordering::SeqCst)).unwrap();
             (status, [(header::LOCATION, "/elsewhere")]).into_response()
         });
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Self { url, got, status }
+        Self { url, got, status, answers }
+    }
+
+    /// Waits until so many requests have come.
+    async fn asked(&self, count: usize) {
+        let come = async {
+            while self.got.lock().unwrap().len() < count {
+                tokio::task::yield_now().await
+            }
+        };
+        tokio::time::timeout(PATIENCE, come).await.expect("a request comes");
     }
 
     fn answer(&self, status: u16) {
@@ -92,7 +122,14 @@ async fn server_with(text: &str) -> TestServer {
 /// Follows the trail and empties the outbox.
 async fn tell(server: &TestServer) {
     trail::follow(&server.app).await.unwrap();
-    delivery::deliver(&server.app).await.unwrap();
+    deliver(server).await;
+}
+
+/// Empties the outbox.
+async fn deliver(server: &TestServer) {
+    for channel in &server.app.alerts.channels {
+        delivery::deliver(&server.app, &channel.name).await.unwrap();
+    }
 }
 
 async fn deliveries(server: &TestServer, with: &Account, query: &str) -> Vec<Value> {
@@ -170,6 +207,93 @@ async fn what_does_not_arrive_is_tried_ever_less_often_until_it_is_dead() {
     browser.post_form(&retry, &[]).await.expect(409);
 }
 
+/// Through the background, as it is.
+#[tokio::test]
+async fn a_receiver_that_never_answers_keeps_no_other_waiting() {
+    let (hanging, hook) = (Receiver::hanging(&[]).await, Receiver::start().await);
+    let config = webhook("hanging", &hanging) + &webhook("ops", &hook);
+    let server =
+        TestServer::builder().configured(|config_of| config_of.alerts = alerts(&config)).start().await;
+    // More than are sent at the same time.
+    for number in 0..60 {
+        server.service_user(&format!("Robot {number}"), Role::Admin).await;
+    }
+    hook.asked(60).await;
+    assert!(!hanging.take().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_being_sent_does_not_begin_anew() {
+    let hook = Receiver::hanging(&[]).await;
+    let server = server_with(&webhook("ops", &hook)).await;
+    let ada = server.person("Ada", Role::Admin).await;
+    trail::follow(&server.app).await.unwrap();
+    let app = Arc::clone(&server.app);
+    let sending = tokio::spawn(async move { delivery::deliver(&app, "ops").await });
+    hook.asked(1).await;
+    let retry = async || server.as_(&ada.token).post("/api/alerts/deliveries/1/retry", &json!({})).await;
+    let refused = retry().await.expect(409).json();
+    assert!(refused["detail"].as_str().unwrap().starts_with("it is being sent at this moment"), "{refused}");
+    let page = server.browser(&ada).await.post_form("/settings/alerts/deliveries/1/retry", &[]).await;
+    assert!(page.expect(409).text().contains("being sent"));
+    hook.answer(503);
+    hook.answers.add_permits(1);
+    sending.await.unwrap().unwrap();
+    assert_eq!(retry().await.expect(200).json()["attempts"], 0);
+    hook.answer(204);
+    hook.answers.add_permits(1);
+    deliver(&server).await;
+    assert_eq!(hook.take().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_under_way_arrives_although_something_else_can_not_be_noted() {
+    let hook = Receiver::hanging(&["alert-1"]).await;
+    let server = server_with(&webhook("ops", &hook)).await;
+    let ada = server.person("Ada", Role::Admin).await;
+    server.service_user("Robot", Role::Admin).await;
+    let refuse = "CREATE TRIGGER refuse BEFORE UPDATE ON deliveries WHEN NEW.id = 1 AND NEW.state = 'sent' \
+                  BEGIN SELECT RAISE(ABORT, 'no'); END";
+    tamper(&server, refuse.into()).await;
+    trail::follow(&server.app).await.unwrap();
+    let app = Arc::clone(&server.app);
+    let sending = tokio::spawn(async move { delivery::deliver(&app, "ops").await });
+    hook.asked(2).await;
+    // By now the first one's failure is known.
+    for number in 0..5 {
+        server.person(&format!("P{number}"), Role::Member).await;
+    }
+    hook.answers.add_permits(1);
+    sending.await.unwrap().unwrap_err();
+    let arrived = deliveries(&server, &ada, "?state=sent").await;
+    assert_eq!((arrived.len(), &arrived[0]["id"]), (1, &json!(2)));
+    // The other one is sent once more when its claim has ended, with the same number.
+    tamper(&server, "DROP TRIGGER refuse".into()).await;
+    server.clock.turn_to(server.clock.now().plus_seconds(90));
+    deliver(&server).await;
+    let mut ids: Vec<_> = hook.take().iter().map(|(headers, _)| headers["webhook-id"].clone()).collect();
+    ids.sort();
+    assert_eq!(ids, ["alert-1", "alert-1", "alert-2"]);
+}
+
+#[tokio::test]
+async fn a_channel_that_is_gone_fails_until_it_is_back() {
+    let hook = Receiver::start().await;
+    let server = server_with(&webhook("ops", &hook)).await;
+    let ada = server.person("Ada", Role::Admin).await;
+    trail::follow(&server.app).await.unwrap();
+    tamper(&server, "UPDATE deliveries SET channel = 'gone'".into()).await;
+    deliver(&server).await;
+    delivery::work_for_missing_channels(Arc::clone(&server.app)).await;
+    let pending = deliveries(&server, &ada, "?state=pending").await;
+    assert_eq!(pending[0]["last_error"], "this channel is not configured any more");
+    assert_eq!((pending[0]["attempts"].as_i64(), hook.take().len()), (Some(1), 0));
+    tamper(&server, "UPDATE deliveries SET channel = 'ops'".into()).await;
+    server.clock.turn_to(server.clock.now().plus_seconds(5));
+    tell(&server).await;
+    assert_eq!(hook.take().len(), 1);
+}
+
 #[tokio::test]
 async fn a_receiver_that_is_gone_is_not_asked_again() {
     let hook = Receiver::start().await;
@@ -190,6 +314,7 @@ async fn nothing_that_is_told_holds_the_secrets_of_a_channel() {
         url: format!("http://me:hunter2@{closed}/hunter2?key=hunter2"),
         got: Got::default(),
         status: Arc::default(),
+        answers: Arc::new(Semaphore::new(0)),
     };
     let server = server_with(&webhook("ops", &hook)).await;
     let ada = server.person("Ada", Role::Admin).await;
@@ -219,7 +344,7 @@ async fn what_is_about_a_persons_own_goes_to_that_person_and_nowhere_else() {
         tokenhouse::alerts::checks::new_networks(&server.app).await.unwrap();
     }
     mail.stop();
-    delivery::deliver(&server.app).await.unwrap();
+    deliver(&server).await;
     assert!(hook.take().is_empty(), "no webhook is told");
     let own = deliveries(&server, &people.member, "").await;
     assert_eq!((own.len(), &own[0]["kind"]), (1, &json!("token.new_network")));
@@ -251,7 +376,7 @@ async fn an_admin_who_is_none_any_more_is_told_nothing() {
     let other = server.person("Eve", Role::Admin).await;
     let path = format!("/api/users/{}", people.admin.id);
     server.as_(&other.token).put(&path, &json!({ "role": "Member" })).await.expect(200);
-    delivery::deliver(&server.app).await.unwrap();
+    deliver(&server).await;
     assert!(mail.take().is_empty());
     let dead = deliveries(&server, &other, "?state=dead").await;
     assert_eq!(dead[0]["last_error"], "the account may not know of it any more");

@@ -1,7 +1,8 @@
 //! What is noticed, when, how often, and who is told.
 
 use serde_json::{Value, json};
-use tokenhouse::alerts::{checks, sweep, trail};
+use sqlx::Connection as _;
+use tokenhouse::alerts::{checks, prune, sweep, trail};
 use tokenhouse::usage;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::people::Role;
@@ -270,18 +271,121 @@ async fn a_successor_that_works_makes_an_expiry_harmless() {
 }
 
 #[tokio::test]
+async fn several_tokens_of_one_recipient_are_one_alert() {
+    let server = start().await;
+    let people = server.people().await;
+    let (ada, mia) = (&people.admin.token, &people.member.token);
+    let start = server.clock.now();
+    sweep_at(&server, start).await;
+    for number in 0..23 {
+        generate(&server, mia, &format!("t{number}"), Some(40)).await.expect(201);
+    }
+    for name in ["one", "two"] {
+        service_token(&server, &people.admin, &people.service, name, 40).await;
+    }
+    generate(&server, &people.manager.token, "alone", Some(40)).await.expect(201);
+    let later = generate(&server, mia, "later", Some(41)).await.expect(201).id();
+    let alerts = async |of: &Bearer, kind: &str| {
+        let page = server.as_(of).get("/api/alerts?size=100").await.expect(200).json();
+        let alerts = page["items"].as_array().unwrap().iter().rev();
+        alerts.filter(|alert| alert["kind"] == kind).cloned().collect::<Vec<_>>()
+    };
+    // Two servers of a fleet, or one that was ended in the midst of it, do it twice.
+    for _ in 0..2 {
+        sweep_at(&server, start.plus_days(10)).await;
+        tamper(&server, format!("UPDATE positions SET at = {} WHERE name LIKE 'alerts.%'", start.micros()))
+            .await;
+    }
+    let told = alerts(mia, "token.expiring").await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["title"], "23 of your tokens expire in 30 days");
+    let text = told[0]["text"].as_str().unwrap();
+    assert!(text.starts_with("“t0”, “t1”, ") && text.contains("“t19”, and 3 more. "), "{text}");
+    assert!(!text.contains("“t20”"), "{text}");
+    assert_eq!((&told[0]["token_id"], &told[0]["personal"]), (&Value::Null, &json!(true)));
+    let told = alerts(ada, "token.expiring").await;
+    assert_eq!((told.len(), &told[0]["title"]), (1, &json!("2 service tokens expire in 30 days")));
+    let text = told[0]["text"].as_str().unwrap();
+    assert!(text.starts_with("“one” of Pipeline, “two” of Pipeline. Nothing"), "{text}");
+    // Of one alone it is told as ever.
+    let told = alerts(&people.manager.token, "token.expiring").await;
+    assert_eq!((told.len(), &told[0]["title"]), (1, &json!("Your token “alone” expires in 30 days")));
+    sweep_at(&server, start.plus_days(11)).await;
+    let told = alerts(mia, "token.expiring").await;
+    assert_eq!((told.len(), &told[1]["token_id"]), (2, &json!(later)));
+    // Nobody has used any of them.
+    for (number, days) in [(0, 35), (1, 40)] {
+        generate(&server, mia, &format!("idle{number}"), Some(365)).await.expect(201);
+        server.clock.turn_to(start.plus_days(days));
+    }
+    server.as_(mia).get("/api/users/me").await.expect(200);
+    sweep_at(&server, start.plus_days(36 + 90)).await;
+    let told = alerts(mia, "token.unused").await;
+    let titles: Vec<_> = told.iter().map(|alert| alert["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["2 of your tokens have not been used for 90 days"]);
+    let text = told[0]["text"].as_str().unwrap();
+    assert!(text.starts_with("“idle0”, “idle1”. Revoke those that nobody needs"), "{text}");
+}
+
+#[tokio::test]
 async fn more_tokens_than_a_page_are_all_told_once() {
     let server = start().await;
     let mia = server.person("Mia", Role::Member).await;
     let start = server.clock.now();
     sweep_at(&server, start).await;
-    for number in 0..450 {
-        generate(&server, &mia.token, &format!("t{number}"), Some(40)).await.expect(201);
-    }
+    generate(&server, &mia.token, "one", Some(40)).await.expect(201);
+    // The same again and again.
+    let copies = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 4500) \
+        INSERT INTO tokens (owner_id, name, hash, scim_only, is_service, created_at, created_by, expires_at) \
+        SELECT owner_id, name || n, randomblob(32), scim_only, is_service, created_at, created_by, \
+        expires_at FROM n, tokens WHERE name = 'one'";
+    tamper(&server, copies.into()).await;
     sweep_at(&server, start.plus_days(20)).await;
     sweep_at(&server, start.plus_days(21)).await;
-    let page = server.as_(&mia.token).get("/api/alerts?size=1").await.json();
-    assert_eq!(page["total"], 450);
+    let page = server.as_(&mia.token).get("/api/alerts").await.json();
+    let titles: Vec<_> = page["items"].as_array().unwrap().iter().map(|alert| &alert["title"]).collect();
+    assert_eq!(
+        titles,
+        [
+            "501 of your tokens expire in 30 days",
+            "2000 of your tokens expire in 30 days",
+            "2000 of your tokens expire in 30 days",
+        ]
+    );
+}
+
+/// What is old goes, whatever it was told of.
+#[tokio::test]
+async fn old_alerts_are_removed() {
+    let server = TestServer::builder().configured(|config| config.alerts.keep_days = 40.try_into().unwrap());
+    let server = quiet(server).await;
+    let people = server.people().await;
+    trail::follow(&server.app).await.unwrap();
+    let start = server.clock.now();
+    for (days, kept) in [(40, 1), (41, 0)] {
+        server.clock.turn_to(start.plus_days(days));
+        prune::prune(&server.app, 1).await.unwrap();
+        assert_eq!(titles(&server, &people.admin.token).await.len(), kept, "{days}");
+    }
+    let told = |server: &TestServer| {
+        let url = server.app.config.store.url.0.clone();
+        async move {
+            let mut database = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            let count: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM told").fetch_one(&mut database).await.unwrap();
+            count
+        }
+    };
+    assert_eq!(told(&server).await, 0);
+    // Long enough for what is told in a window.
+    for number in 0..20 {
+        server.clock.turn_to(start.plus_days(41).plus_seconds(number));
+        use_from(&server, &Bearer::new("eyJwrong"), "203.0.113.9").await;
+    }
+    checks::failures(&server.app).await.unwrap();
+    assert_eq!(told(&server).await, 1);
+    prune::prune(&server.app, 1).await.unwrap();
+    assert_eq!((told(&server).await, titles(&server, &people.admin.token).await.len()), (1, 1));
 }
 
 #[tokio::test]

@@ -264,6 +264,57 @@ async fn one_server_of_a_fleet_exports_at_a_time() {
     assert_eq!(seen, all(&one).await);
 }
 
+#[tokio::test]
+async fn an_export_that_fails_leaves_its_turn_to_another_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let nowhere = file("nowhere").join("one");
+    let one = server_with(Database::Postgres, "json", &format!("{{ file = '{}' }}", nowhere.display())).await;
+    let two = TestServer::builder().beside(&one, "two").configured(|config| {
+        config.audit_export = one.app.config.audit_export.clone();
+        config.audit_export[0].to = tokenhouse::config::export::Target::File(file("two"));
+    });
+    let two = quiet(two).await;
+    one.person("Mia", Role::Member).await;
+    run(&one).await.unwrap_err();
+    run(&two).await.unwrap();
+    assert_eq!(seqs(&lines(&file("two"))), all(&one).await);
+}
+
+/// Each answer takes twenty seconds by the clock of the servers, and all together longer than a claim lasts.
+#[tokio::test]
+async fn a_slow_receiver_gets_nothing_from_two_servers() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let to = format!("{{ webhook = 'http://{}/', secret = '{SECRET}' }}", listener.local_addr().unwrap());
+    let one = Arc::new(server_with(Database::Postgres, "json", &to).await);
+    let two = TestServer::builder().beside(&one, "two").configured(|config| {
+        config.audit_export = one.app.config.audit_export.clone();
+    });
+    let two = quiet(two).await;
+    let (got, waiting) = (Arc::new(Mutex::new(Vec::new())), Arc::new(tokio::sync::Semaphore::new(4)));
+    let (received, may_answer, clock) = (Arc::clone(&got), Arc::clone(&waiting), one.clock.clone());
+    let routes = axum::Router::new().fallback(async move |body: Bytes| {
+        clock.turn_to(clock.now().plus_seconds(20));
+        received.lock().unwrap().push(serde_json::from_slice::<Value>(&body).unwrap());
+        may_answer.acquire().await.unwrap().forget();
+        StatusCode::OK
+    });
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    one.people().await;
+    let sending = tokio::spawn({
+        let one = Arc::clone(&one);
+        async move { run(&one).await }
+    });
+    while got.lock().unwrap().len() < 5 {
+        tokio::task::yield_now().await;
+    }
+    run(&two).await.unwrap();
+    assert_eq!(got.lock().unwrap().len(), 5, "the other server is at it");
+    waiting.add_permits(1_000);
+    sending.await.unwrap().unwrap();
+    assert_eq!(seqs(&got.lock().unwrap()), all(&one).await);
+}
+
 /// Prints the JSON schemas of three classes as they are published.
 const SCHEMAS: &str = "
 import json

@@ -14,6 +14,7 @@ use tokenhouse_core::people::Role;
 use tokenhouse_testkit::client::Answer;
 use tokenhouse_testkit::server::{Bearer, TestServer};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::{generate, head, is_accepted, set_revoked, token};
 
@@ -239,6 +240,8 @@ struct Github {
     keys: Arc<Mutex<Vec<(String, KeyPair, bool)>>>,
     asked: Arc<AtomicUsize>,
     status: Arc<AtomicU16>,
+    /// So many questions are answered.
+    answers: Arc<Semaphore>,
 }
 
 impl Github {
@@ -249,12 +252,15 @@ impl Github {
             keys: Arc::default(),
             asked: Arc::default(),
             status: Arc::new(AtomicU16::new(200)),
+            answers: Arc::new(Semaphore::new(1_000)),
         };
         github.new_key("first");
         let (keys, asked, status) =
             (Arc::clone(&github.keys), Arc::clone(&github.asked), Arc::clone(&github.status));
+        let answers = Arc::clone(&github.answers);
         let tell = async move || {
             asked.fetch_add(1, Ordering::SeqCst);
+            answers.acquire().await.unwrap().forget();
             let mut told = vec![json!({ "key_identifier": "of another kind", "key": "x" })];
             for (name, pair, _) in keys.lock().unwrap().iter().filter(|(.., is_told)| *is_told) {
                 let key = pair.public_key_pem();
@@ -416,4 +422,32 @@ async fn githubs_keys_are_asked_for_when_one_is_unknown_but_not_too_often() {
     github.status.store(200, Ordering::SeqCst);
     later(300);
     assert_eq!((try_with("third").await, github.asked()), (200, 5));
+}
+
+#[tokio::test]
+async fn while_github_is_asked_for_its_keys_what_needs_none_is_answered() {
+    let github = Github::start().await;
+    let server = Arc::new(github.believed().await);
+    let sent = |key: &'static str| {
+        let (server, headers) = (Arc::clone(&server), github.signed(key, "[]"));
+        tokio::spawn(async move { send(&server, &headers, "[]").await.status })
+    };
+    assert_eq!(sent("first").await.unwrap(), 200);
+    github.new_key("second");
+    server.clock.turn_to(server.clock.now().plus_seconds(300));
+    // It doesn't answer yet.
+    github.answers.forget_permits(1_000);
+    let second = [sent("second"), sent("second"), sent("second")];
+    while github.asked() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(sent("first").await.unwrap(), 200);
+    // Whoever began to ask may leave.
+    let [first, others @ ..] = second;
+    first.abort();
+    github.answers.add_permits(1);
+    for one in others {
+        assert_eq!(one.await.unwrap(), 200);
+    }
+    assert_eq!(github.asked(), 2, "one asks for all");
 }
