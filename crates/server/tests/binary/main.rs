@@ -10,6 +10,7 @@ mod demo;
 mod durability;
 mod first_start;
 mod fleet;
+mod governance;
 mod metrics;
 mod postgres;
 mod power_loss;
