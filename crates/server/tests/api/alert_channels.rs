@@ -1,7 +1,5 @@
 //! How alerts leave: signed, again and again until they arrive, and to nobody else.
 
-use std::collections::BTreeMap;
-use std::process::Child;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,11 +16,11 @@ use tokenhouse::alerts::trail;
 use tokenhouse::config;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::people::Role;
-use tokenhouse_testkit::process::{tool, until};
 use tokenhouse_testkit::server::{Account, TestServer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::alert_mail::{Encryption, Mail};
 use super::alerts::quiet;
 use super::tamper;
 
@@ -115,12 +113,12 @@ fn webhook(name: &str, receiver: &Receiver) -> String {
     format!("[[alerts.webhooks]]\nname = '{name}'\nurl = '{}'\nsecret = '{SECRET}'\n", receiver.url)
 }
 
-async fn server_with(text: &str) -> TestServer {
+pub(crate) async fn server_with(text: &str) -> TestServer {
     quiet(TestServer::builder().configured(|config| config.alerts = alerts(text))).await
 }
 
 /// Follows the trail and empties the outbox.
-async fn tell(server: &TestServer) {
+pub(crate) async fn tell(server: &TestServer) {
     trail::follow(&server.app).await.unwrap();
     deliver(server).await;
 }
@@ -132,7 +130,7 @@ async fn deliver(server: &TestServer) {
     }
 }
 
-async fn deliveries(server: &TestServer, with: &Account, query: &str) -> Vec<Value> {
+pub(crate) async fn deliveries(server: &TestServer, with: &Account, query: &str) -> Vec<Value> {
     let page = server.as_(&with.token).get(&format!("/api/alerts/deliveries{query}")).await;
     page.expect(200).json()["items"].as_array().unwrap().clone()
 }
@@ -331,7 +329,7 @@ async fn nothing_that_is_told_holds_the_secrets_of_a_channel() {
 #[tokio::test]
 async fn what_is_about_a_persons_own_goes_to_that_person_and_nowhere_else() {
     let hook = Receiver::start().await;
-    let mail = Mail::start(false);
+    let mail = Mail::start(Encryption::None);
     let server = server_with(&(webhook("ops", &hook) + &mail.config())).await;
     let people = server.people().await;
     tell(&server).await;
@@ -369,7 +367,7 @@ async fn what_is_about_a_persons_own_goes_to_that_person_and_nowhere_else() {
 
 #[tokio::test]
 async fn an_admin_who_is_none_any_more_is_told_nothing() {
-    let mail = Mail::start(false);
+    let mail = Mail::start(Encryption::None);
     let server = server_with(&mail.config()).await;
     let people = server.people().await;
     trail::follow(&server.app).await.unwrap();
@@ -383,52 +381,9 @@ async fn an_admin_who_is_none_any_more_is_told_nothing() {
 }
 
 #[tokio::test]
-async fn mail_has_a_plain_and_an_html_part_and_comes_encrypted() {
-    let mail = Mail::start(true);
-    let server = server_with(&mail.config()).await;
-    server.person("Ada", Role::Admin).await;
-    server.person("Mia", Role::Member).await;
-    tell(&server).await;
-    assert_eq!(mail.take().len(), 1);
-    let robot = server.service_user("Robot <b>", Role::Admin).await;
-    tell(&server).await;
-    let got = mail.take();
-    let [text] = got.as_slice() else { panic!("{} mails", got.len()) };
-    let fields: BTreeMap<_, _> = text.lines().filter_map(|line| line.split_once(": ")).collect();
-    assert_eq!(fields["X-RcptTo"], "ada@example.com", "{text}");
-    assert_eq!(fields["From"], "Tokenhouse <tokenhouse@example.com>");
-    assert_eq!(fields["Subject"], "Robot <b> is now an Admin");
-    assert!(text.contains("multipart/alternative") && text.contains("text/plain"), "{text}");
-    assert!(
-        text.contains("text/html") && text.contains("<h1>Robot &#60;b&#62; is now an Admin</h1>"),
-        "{text}"
-    );
-    assert!(text.contains(&format!("/settings/people/users/{}", robot.id)), "{text}");
-    // A server whose certificate nobody trusts gets nothing.
-    let untrusted =
-        mail.config().lines().filter(|line| !line.starts_with("ca =")).collect::<Vec<_>>().join("\n");
-    let server = server_with(&untrusted).await;
-    let ada = server.person("Ada", Role::Admin).await;
-    tell(&server).await;
-    assert!(mail.take().is_empty());
-    let failed = deliveries(&server, &ada, "?state=pending").await;
-    assert!(failed[0]["last_error"].as_str().unwrap().contains("certificate"), "{failed:?}");
-}
-
-#[tokio::test]
-async fn a_server_without_encryption_gets_no_mail_unless_that_is_wanted() {
-    let mail = Mail::start(false);
-    let server = server_with(&mail.config().replace("tls = \"none\"", "tls = \"required\"")).await;
-    let ada = server.person("Ada", Role::Admin).await;
-    tell(&server).await;
-    assert!(mail.take().is_empty());
-    assert_eq!(deliveries(&server, &ada, "?state=pending").await.len(), 1);
-}
-
-#[tokio::test]
 async fn a_channel_is_tested_from_page_and_api() {
     let hook = Receiver::start().await;
-    let mail = Mail::start(false);
+    let mail = Mail::start(Encryption::None);
     let server = server_with(&(webhook("ops", &hook) + &mail.config())).await;
     let ada = server.person("Ada", Role::Admin).await;
     let browser = server.browser(&ada).await;
@@ -460,77 +415,4 @@ async fn a_page_without_alerts_says_how_there_will_be_some() {
     assert!(page.contains("Nothing needs attention"), "{page}");
     let page = server.browser(&people.member).await.get("/settings/alerts").await.expect(200).text();
     assert!(!page.contains("[[alerts.webhooks]]") && page.contains("Nobody else sees it"), "{page}");
-}
-
-/// A mail server that keeps what it gets: aiosmtpd.
-struct Mail {
-    folder: tempfile::TempDir,
-    port: u16,
-    encrypted: bool,
-    process: Mutex<Child>,
-}
-
-impl Mail {
-    fn start(encrypted: bool) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let mut command = tool("aiosmtpd");
-        command.arg("--nosetuid").arg("--listen").arg(format!("127.0.0.1:{port}"));
-        if encrypted {
-            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-            std::fs::write(folder.path().join("certificate.pem"), made.cert.pem()).unwrap();
-            std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-            command.arg("--tlscert").arg(folder.path().join("certificate.pem"));
-            command.arg("--tlskey").arg(folder.path().join("key.pem"));
-        }
-        command.args(["--class", "aiosmtpd.handlers.Mailbox"]).arg(folder.path().join("mail"));
-        let process = command.spawn().expect("aiosmtpd is installed by `cargo xtask install`");
-        until("the mail server listens", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
-        Self { folder, port, encrypted, process: Mutex::new(process) }
-    }
-
-    fn config(&self) -> String {
-        let common = format!(
-            "[alerts.email]\nsmtp = \"smtp://localhost:{}\"\nfrom = \"Tokenhouse <tokenhouse@example.com>\"\n",
-            self.port
-        );
-        if self.encrypted {
-            format!(
-                "{common}tls = \"required\"\nca = '{}'\n",
-                self.folder.path().join("certificate.pem").display()
-            )
-        } else {
-            format!("{common}tls = \"none\"\n")
-        }
-    }
-
-    /// Every mail that has come.
-    fn take(&self) -> Vec<String> {
-        let Ok(files) = std::fs::read_dir(self.folder.path().join("mail/new")) else { return Vec::new() };
-        let files = files.map(|file| file.unwrap().path());
-        files
-            .map(|file| {
-                let text = std::fs::read_to_string(&file).unwrap();
-                std::fs::remove_file(file).unwrap();
-                text.replace("=\n", "")
-            })
-            .collect()
-    }
-
-    fn stop(&self) {
-        let mut process = self.process.lock().unwrap();
-        process.kill().unwrap();
-        process.wait().unwrap();
-    }
-}
-
-impl Drop for Mail {
-    fn drop(&mut self) {
-        let process = self.process.get_mut().unwrap();
-        // An error only says that it has ended already.
-        let _ = process.kill();
-        let _ = process.wait();
-    }
 }

@@ -493,6 +493,35 @@ async fn a_broken_trail_is_told_once_a_day() {
 }
 
 #[tokio::test]
+async fn a_log_of_requests_that_can_not_be_written_is_told_once_a_day() {
+    let server = TestServer::start().await;
+    let ada = server.person("Ada", Role::Admin).await;
+    let start = server.clock.now();
+    sweep_at(&server, start).await;
+    let told = async || {
+        let all = seen(&server, &ada.token).await.into_iter();
+        all.filter(|(kind, _)| kind == "log.failing").map(|(_, title)| title).collect::<Vec<_>>()
+    };
+    assert!(told().await.is_empty());
+    let segments = server.app.config.request_log.directory.clone().unwrap().join("segments");
+    let away = segments.with_extension("away");
+    std::fs::rename(&segments, &away).unwrap();
+    use_from(&server, &ada.token, "203.0.113.9").await;
+    let has_trouble = || server.app.requests.as_ref().unwrap().state().trouble.is_some();
+    let noticed = async {
+        while !has_trouble() {
+            tokio::task::yield_now().await
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), noticed).await.expect("the log has trouble");
+    for (hours, count) in [(1, 1), (24, 1), (25, 2)] {
+        sweep_at(&server, start.plus_hours(hours)).await;
+        assert_eq!(told().await, vec!["The log of requests can't be written"; count], "{hours}");
+    }
+    std::fs::rename(&away, &segments).unwrap();
+}
+
+#[tokio::test]
 async fn servers_of_a_fleet_tell_everything_once() {
     let one = TestServer::builder().on(Database::Postgres).start().await.without_background().await;
     let two = TestServer::builder().beside(&one, "two").start().await.without_background().await;

@@ -9,7 +9,7 @@ use tokenhouse_core::people::Role;
 use tokenhouse_testkit::client::Answer;
 use tokenhouse_testkit::server::{Bearer, TestServer};
 
-use super::{forward_auth, generate, head, is_accepted, set_revoked, token};
+use super::{forward_auth, generate, head, is_accepted, set_revoked, tamper, token};
 
 on_both_databases!(
     an_old_token_closes_once_it_is_quiet_and_never_before,
@@ -303,4 +303,56 @@ async fn an_announcement_ends_with_a_restore_and_with_the_policy(server: TestSer
     set_revoked(&server, &ada.token, id, false).await;
     assert_eq!(revoke_the_unused(&server.app).await.unwrap(), (1, 0), "announced again");
     assert!(is_active(&server, &ada.token, id).await);
+}
+
+/// A token that is quiet for an hour after its rotation, and what sees to it that its revoke meets with this.
+async fn quiet_with(trigger: &str) -> (TestServer, Bearer, Bearer, i64) {
+    let server = TestServer::start().await.without_background().await;
+    let ada = server.person("Ada", Role::Admin).await;
+    let made = generate(&server, &ada.token, "old", None).await;
+    let (id, old) = (made.expect(201).id(), made.bearer());
+    rotate(&server, &ada.token, id, &json!({ "close_when_quiet": { "hours": 1 } })).await.expect(201);
+    server.clock.turn_to(server.clock.now().plus_hours(1));
+    let trigger = format!(
+        "CREATE TABLE unfit (id INTEGER REFERENCES users (id) DEFERRABLE INITIALLY DEFERRED);
+         CREATE TRIGGER meets AFTER INSERT ON changes WHEN NEW.action = 'token.revoked' BEGIN {trigger}; END"
+    );
+    tamper(&server, trigger).await;
+    (server, ada.token, old, id)
+}
+
+#[tokio::test]
+async fn a_token_works_again_if_its_revoke_could_not_be_written() {
+    for trigger in ["SELECT RAISE(ABORT, 'no')", "INSERT INTO unfit VALUES (-1)"] {
+        let (server, ada, old, id) = quiet_with(trigger).await;
+        close_the_quiet(&server.app).await.unwrap_err();
+        assert!(is_active(&server, &ada, id).await);
+        assert!(is_accepted(&server, &old).await, "{trigger}");
+        tamper(&server, "DROP TRIGGER meets".into()).await;
+        server.clock.turn_to(server.clock.now().plus_hours(1));
+        assert_eq!(close_the_quiet(&server.app).await.unwrap(), 1);
+        assert!(!is_accepted(&server, &old).await);
+    }
+}
+
+#[tokio::test]
+async fn a_token_stays_dead_if_its_revoke_was_written_and_could_not_be_read() {
+    let (server, ada, old, id) = quiet_with("UPDATE tokens SET hash = x'00' WHERE id = NEW.entity_id").await;
+    let hash = stored_hash(&server, id).await;
+    close_the_quiet(&server.app).await.unwrap_err();
+    assert_eq!(forward_auth(&server, &old, "GET").await.status, 401);
+    // Nor does it come back by trying once more, or when it can be read.
+    assert_eq!(close_the_quiet(&server.app).await.unwrap(), 0);
+    assert_eq!(forward_auth(&server, &old, "GET").await.status, 401);
+    tamper(&server, format!("UPDATE tokens SET hash = x'{hash}' WHERE id = {id}")).await;
+    server.app.feed.follow_all().await.unwrap();
+    assert!(!is_accepted(&server, &old).await);
+    assert!(!is_active(&server, &ada, id).await);
+}
+
+/// The stored hash of a token, in hexadecimal.
+async fn stored_hash(server: &TestServer, id: i64) -> String {
+    let mut reader = server.app.store.read().await.unwrap();
+    let found = tokenhouse_store::tokens::find(&mut reader, tokenhouse_core::id::TokenId(id)).await;
+    tokenhouse_core::audit::hex(found.unwrap().unwrap().hash.as_bytes())
 }
