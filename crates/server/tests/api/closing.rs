@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokenhouse::service::tokens::closing::{close_the_quiet, revoke_the_unused};
 use tokenhouse_core::clock::Timestamp;
+use tokenhouse_core::id::TokenId;
+use tokenhouse_core::index::Use;
 use tokenhouse_core::people::Role;
+use tokenhouse_store::usage;
 use tokenhouse_testkit::client::Answer;
 use tokenhouse_testkit::server::{Bearer, TestServer};
 
@@ -18,6 +21,7 @@ on_both_databases!(
     a_deadline_only_warns,
     unused_tokens_are_announced_and_then_revoked,
     a_use_takes_an_announcement_back,
+    a_use_that_is_told_late_delays_the_revoke,
     a_retry_of_a_rotation_makes_no_second_token,
     rotations_at_once_leave_one_successor,
     a_restore_never_makes_a_second_successor,
@@ -87,6 +91,8 @@ async fn nothing_closes_without_a_successor_that_works(server: TestServer) {
     server.as_(&ada.token).put(&path, &closing).await.expect(200);
     server.pass_days(1);
     assert_eq!(close_the_quiet(&server.app).await.unwrap(), 1);
+    let refused = server.as_(&ada.token).put(&path, &closing).await.expect(409).json();
+    assert_eq!(refused["detail"], "the token does not work any more");
     for hours in [0, 2_161] {
         let wanted = json!({ "close_when_quiet": { "hours": hours } });
         let refused = server.as_(&ada.token).put(&path, &wanted).await.expect(422).json();
@@ -112,7 +118,7 @@ async fn a_use_that_is_not_written_yet_keeps_a_token(server: TestServer) {
     // Nothing of this is in the store.
     let stored = {
         let mut reader = server.app.store.read().await.unwrap();
-        tokenhouse_store::tokens::find(&mut reader, tokenhouse_core::id::TokenId(id)).await.unwrap().unwrap()
+        tokenhouse_store::tokens::find(&mut reader, TokenId(id)).await.unwrap().unwrap()
     };
     assert_eq!(stored.last_used_at, None);
     // At the instant itself either the check comes first, and it stays, or the close.
@@ -205,6 +211,28 @@ async fn a_use_takes_an_announcement_back(server: TestServer) {
     assert!(!is_active(&server, &ada.token, id).await);
 }
 
+/// Another server of the fleet writes only now that it was used before the announcement.
+async fn a_use_that_is_told_late_delays_the_revoke(server: TestServer) {
+    let server = server.without_background().await;
+    let ada = server.person("Ada", Role::Admin).await;
+    let id = generate(&server, &ada.token, "idle", None).await.expect(201).id();
+    let start = server.clock.now().whole_second();
+    let policy = json!({ "revoke_unused_after_days": 30 });
+    server.as_(&ada.token).put("/api/policies", &policy).await.expect(200);
+    let revoke_at = async |days: i64, micros: i64| {
+        server.clock.turn_to(Timestamp::from_micros(start.plus_days(days).micros() + micros));
+        server.as_(&ada.token).get("/api/users/me").await.expect(200);
+        revoke_the_unused(&server.app).await.unwrap()
+    };
+    assert_eq!(revoke_at(23, 0).await, (1, 0));
+    let used = Use { at: start.plus_days(20), ip: [192, 0, 2, 1].into() };
+    usage::record(&server.app.store, &[(TokenId(id), used)]).await.unwrap();
+    for (days, micros) in [(30, 0), (43, 0), (50, -1)] {
+        assert_eq!(revoke_at(days, micros).await, (0, 0), "{days}");
+    }
+    assert_eq!(revoke_at(50, 0).await, (0, 1));
+}
+
 async fn a_retry_of_a_rotation_makes_no_second_token(server: TestServer) {
     let ada = server.person("Ada", Role::Admin).await;
     let id = generate(&server, &ada.token, "old", None).await.expect(201).id();
@@ -223,7 +251,8 @@ async fn a_retry_of_a_rotation_makes_no_second_token(server: TestServer) {
     keyed("rotation 1 of job 7").post(&path, &json!({})).await.expect(409);
     keyed("rotation 2 of job 7").post(&path, &json!({})).await.expect(201);
     let other = format!("/api/user-tokens/{}/rotate", ada.token_id);
-    keyed("rotation 1 of job 7").post(&other, &json!({})).await.expect(409);
+    let refused = keyed("rotation 1 of job 7").post(&other, &json!({})).await.expect(409).json();
+    assert!(refused["detail"].as_str().unwrap().contains("was used for another token"), "{refused}");
     keyed("").post(&other, &json!({})).await.expect(400);
     // Revoked and expired ones have no successor.
     set_revoked(&server, &ada.token, id, true).await;
@@ -353,6 +382,6 @@ async fn a_token_stays_dead_if_its_revoke_was_written_and_could_not_be_read() {
 /// The stored hash of a token, in hexadecimal.
 async fn stored_hash(server: &TestServer, id: i64) -> String {
     let mut reader = server.app.store.read().await.unwrap();
-    let found = tokenhouse_store::tokens::find(&mut reader, tokenhouse_core::id::TokenId(id)).await;
+    let found = tokenhouse_store::tokens::find(&mut reader, TokenId(id)).await;
     tokenhouse_core::audit::hex(found.unwrap().unwrap().hash.as_bytes())
 }

@@ -167,15 +167,30 @@ async fn dead_tokens_that_are_tried_are_found(server: TestServer) {
     assert_eq!(findings[0]["severity"], "high");
     assert_eq!((&findings[0]["since"], &findings[0]["last_tried"]), (&json!(revoked), &json!(tried)));
     assert_eq!(findings[0]["last_tried_ip"], "127.0.0.1");
-    just_before(&server, tried.plus_days(30));
+    server.clock.turn_to(tried.plus_days(30));
     assert_eq!(token_ids(&found(&server, &ada, "still_tried").await), [id]);
-    server.pass_days(1);
+    server.clock.turn_to(Timestamp::from_micros(tried.plus_days(30).micros() + 1));
     assert_eq!(found(&server, &ada, "still_tried").await, Vec::<Value>::new(), "that is long ago");
     forward_auth(&server, &secret, "GET").await.expect(401);
     server.app.dead_tokens.flush(&server.app.store, &server.app.alerts.routes).await.unwrap();
     assert_eq!(token_ids(&found(&server, &ada, "still_tried").await), [id]);
     set_revoked(&server, &ada.token, id, false).await;
     assert_eq!(found(&server, &ada, "still_tried").await, Vec::<Value>::new(), "it works again");
+    // So is one that has expired, from that instant on, and one whose owner is deactivated, as long as that is so.
+    let (ends, secret) = service_token(&server, &ada, &robot, "ends", Some(1)).await;
+    server.clock.turn_to(server.clock.now().whole_second().plus_days(1));
+    forward_auth(&server, &secret, "GET").await.expect(401);
+    server.app.dead_tokens.flush(&server.app.store, &server.app.alerts.routes).await.unwrap();
+    assert_eq!(token_ids(&found(&server, &ada, "still_tried").await), [ends]);
+    let path = format!("/api/users/{}", robot.id);
+    server.as_(&ada.token).delete(&path).await.expect(204);
+    forward_auth(&server, &robot.token, "GET").await.expect(401);
+    server.app.dead_tokens.flush(&server.app.store, &server.app.alerts.routes).await.unwrap();
+    let mut tried = token_ids(&found(&server, &ada, "still_tried").await);
+    tried.sort_unstable();
+    assert_eq!(tried, [robot.token_id, id, ends]);
+    server.as_(&ada.token).post(&format!("{path}/reactivate"), &json!({})).await.expect(200);
+    assert_eq!(token_ids(&found(&server, &ada, "still_tried").await), [ends]);
 }
 
 async fn service_users_are_found_by_what_is_wrong_with_them(server: TestServer) {
@@ -188,10 +203,17 @@ async fn service_users_are_found_by_what_is_wrong_with_them(server: TestServer) 
     assert_eq!(users(found(&server, &ada, "nobody_answers").await), [robot.id]);
     assert_eq!(token_ids(&found(&server, &ada, "never_expires").await), [robot.token_id]);
     let path = format!("/api/users/{}", robot.id);
-    let mended = json!({ "role": "Member", "purpose": "deploys", "owner": "platform team" });
+    // Half of it isn't enough, and Managers may not do everything.
+    let half = json!({ "role": "Manager", "purpose": "deploys" });
+    server.as_(&ada.token).put(&path, &half).await.expect(200);
+    assert_eq!(users(found(&server, &ada, "admin_role").await), [0; 0]);
+    assert_eq!(users(found(&server, &ada, "nobody_answers").await), [robot.id]);
+    let mended = json!({ "role": "Member", "owner": "platform team" });
     server.as_(&ada.token).put(&path, &mended).await.expect(200);
     assert_eq!(users(found(&server, &ada, "admin_role").await), [0; 0]);
     assert_eq!(users(found(&server, &ada, "nobody_answers").await), [0; 0]);
+    let (revoked, _) = service_token(&server, &ada, &robot, "revoked", None).await;
+    set_revoked(&server, &ada.token, revoked, true).await;
     // Deactivated, its tokens would come back with it; nothing else is said of them.
     let since = server.clock.now();
     server.as_(&ada.token).delete(&path).await.expect(204);
