@@ -71,7 +71,7 @@ impl Receiver {
     async fn asked(&self, count: usize) {
         let come = async {
             while self.got.lock().unwrap().len() < count {
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(PATIENCE, come).await.expect("a request comes");

@@ -510,7 +510,7 @@ async fn a_log_of_requests_that_can_not_be_written_is_told_once_a_day() {
     let has_trouble = || server.app.requests.as_ref().unwrap().state().trouble.is_some();
     let noticed = async {
         while !has_trouble() {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(30), noticed).await.expect("the log has trouble");

@@ -312,7 +312,8 @@ async fn a_slow_receiver_gets_nothing_from_two_servers() {
     assert_eq!(got.lock().unwrap().len(), 5, "the other server is at it");
     waiting.add_permits(1_000);
     sending.await.unwrap().unwrap();
-    assert_eq!(seqs(&got.lock().unwrap()), all(&one).await);
+    let expected = all(&one).await;
+    assert_eq!(seqs(&got.lock().unwrap()), expected);
 }
 
 /// Prints the JSON schemas of three classes as they are published.

@@ -44,7 +44,7 @@ impl At {
         Self { server, admin }
     }
 
-    async fn end(mut self) {
+    fn end(mut self) {
         self.server.terminate();
         assert!(self.server.wait().success());
     }
@@ -140,7 +140,7 @@ async fn every_rule_of_the_clock_fires_at_its_instant_and_not_before() {
     let (deadline, _) = at.make(robot, "deadline", 365, false).await;
     let (dead, tried) = at.make(robot, "dead", 365, false).await;
     let (_, scim) = at.make(robot, "scim", 365, true).await;
-    at.end().await;
+    at.end();
 
     let instant = MADE.plus_days(90);
     let at = At::start(&installation, instant.plus_days(-30), admin).await;
@@ -151,7 +151,7 @@ async fn every_rule_of_the_clock_fires_at_its_instant_and_not_before() {
     at.admin.revoke(dead).await.expect(200);
     at.admin.with_token(&tried).check("GET", "/").await.expect(401);
     at.admin.with_token(&scim).get("/scim/v2/Users").await.expect(200);
-    at.end().await;
+    at.end();
 
     let at = At::start(&installation, instant.plus_seconds(-1), admin).await;
     let unused = ["thirty", "seven", "one", "deadline"];
@@ -166,7 +166,7 @@ async fn every_rule_of_the_clock_fires_at_its_instant_and_not_before() {
     assert_eq!((at.told("token.unused").await, at.told("scim.silent").await), (set(&[]), set(&[])));
     assert_eq!(at.recorded("token.idle_announced").await, set(&[]));
     assert_eq!(at.recorded("token.revoked").await, set(&[]));
-    at.end().await;
+    at.end();
 
     let at = At::start(&installation, instant, admin).await;
     let unused = ["thirty", "seven", "one", "deadline", "used", "fresh", "closing 2", "deadline 2"];
@@ -187,20 +187,20 @@ async fn every_rule_of_the_clock_fires_at_its_instant_and_not_before() {
     assert_eq!(at.recorded("token.idle_announced").await, announced);
     assert_eq!(at.recorded("token.revoked").await, set(&["closing"]));
     at.admin.with_token(&quiet).check("GET", "/").await.expect(401);
-    at.end().await;
+    at.end();
 
     let at = At::start(&installation, instant.plus_seconds(1), admin).await;
     assert_eq!(names(&at.found("still_tried").await), set(&["closing"]), "the other was tried 30 days ago");
-    at.end().await;
+    at.end();
 
     let at = At::start(&installation, instant.plus_days(7).plus_seconds(-1), admin).await;
     assert_eq!(at.recorded("token.revoked").await, set(&["closing"]));
-    at.end().await;
+    at.end();
 
     // One that expires at that instant isn't revoked any more, and one has expired before.
     let at = At::start(&installation, instant.plus_days(7), admin).await;
     assert_eq!(at.recorded("token.revoked").await, set(&["closing", "thirty", "used", "deadline"]));
     assert_eq!(at.recorded("token.idle_announced").await, announced);
     at.admin.with_token(&used).check("GET", "/").await.expect(401);
-    at.end().await;
+    at.end();
 }
