@@ -120,10 +120,7 @@ impl Bound {
         let Self { app, front, main, metrics, tls } = self;
         let served = CancellationToken::new();
         alerts::delivery::begin(&app).await;
-        let mut background =
-            Background { app: Arc::clone(&app), shutdown: shutdown.clone(), tasks: JoinSet::new() };
-        background.begin();
-        let Background { mut tasks, .. } = background;
+        let mut tasks = Background::begin(&app, &shutdown);
         if app.fleet.is_some() {
             tasks.spawn(be_part_of_fleet(Arc::clone(&app), shutdown.clone(), served.clone()));
         }
@@ -166,30 +163,32 @@ struct Background {
 
 impl Background {
     /// Begins all of it.
-    fn begin(&mut self) {
-        if self.app.fleet.is_some() {
-            self.every(FLEET_FLUSH_EVERY, "uses", flush);
+    fn begin(app: &Arc<App>, shutdown: &CancellationToken) -> JoinSet<()> {
+        let mut work = Self { app: Arc::clone(app), shutdown: shutdown.clone(), tasks: JoinSet::new() };
+        if app.fleet.is_some() {
+            work.every(FLEET_FLUSH_EVERY, "uses", flush);
         } else {
-            self.every(FLUSH_EVERY, "uses", flush);
-            self.every(FOLLOW_EVERY, "follow", follow);
+            work.every(FLUSH_EVERY, "uses", flush);
+            work.every(FOLLOW_EVERY, "follow", follow);
         }
-        self.every(FORGET_EVERY, "limits", forget);
-        self.every(MOVE_EVERY, "request_log", move_requests);
-        self.every(CLOSE_EVERY, "closing", close_the_quiet);
-        self.every(REVOKE_UNUSED_EVERY, "unused", revoke_the_unused);
-        self.every(ALERT_EVERY, "alerts_trail", alerts::trail::work);
-        self.every(SWEEP_EVERY, "alerts_clock", alerts::sweep::work);
-        for number in 0..self.app.alerts.channels.len() {
-            let name = format!("alerts_to_{}", self.app.alerts.channels[number].name);
-            self.every(ALERT_EVERY, name, move |app| alerts::delivery::work(app, number));
+        work.every(FORGET_EVERY, "limits", forget);
+        work.every(MOVE_EVERY, "request_log", move_requests);
+        work.every(CLOSE_EVERY, "closing", close_the_quiet);
+        work.every(REVOKE_UNUSED_EVERY, "unused", revoke_the_unused);
+        work.every(ALERT_EVERY, "alerts_trail", alerts::trail::work);
+        work.every(SWEEP_EVERY, "alerts_clock", alerts::sweep::work);
+        for number in 0..app.alerts.channels.len() {
+            let name = format!("alerts_to_{}", app.alerts.channels[number].name);
+            work.every(ALERT_EVERY, name, move |app| alerts::delivery::work(app, number));
         }
-        self.every(SWEEP_EVERY, "alerts_to_missing", alerts::delivery::work_for_missing_channels);
-        self.every(PRUNE_EVERY, "alerts_prune", alerts::prune::work);
-        for number in 0..self.app.exports.len() {
-            let name = format!("export_to_{}", self.app.exports[number].name());
-            self.every(EXPORT_EVERY, name, move |app| export::work(app, number));
+        work.every(SWEEP_EVERY, "alerts_to_missing", alerts::delivery::work_for_missing_channels);
+        work.every(PRUNE_EVERY, "alerts_prune", alerts::prune::work);
+        for number in 0..app.exports.len() {
+            let name = format!("export_to_{}", app.exports[number].name());
+            work.every(EXPORT_EVERY, name, move |app| export::work(app, number));
         }
-        self.every(VERIFY_EVERY, "verify", verify);
+        work.every(VERIFY_EVERY, "verify", verify);
+        work.tasks
     }
 
     /// Does `work` now and again and again until the server ends, and counts how often it was done.
