@@ -148,6 +148,9 @@ pub struct Policy {
     pub max_lifetime_days: i64,
     /// Whether a new token may have no expiry.
     pub allow_never: bool,
+    /// How long a server has been there before it revokes tokens that nobody uses by itself.
+    #[serde(deserialize_with = "duration")]
+    pub grace_after_start: Duration,
 }
 
 /// `[limits]`
@@ -284,7 +287,11 @@ impl Default for Gateway {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { max_lifetime_days: MAX_LIFETIME_DAYS, allow_never: true }
+        Self {
+            max_lifetime_days: MAX_LIFETIME_DAYS,
+            allow_never: true,
+            grace_after_start: Duration::from_hours(1),
+        }
     }
 }
 

@@ -103,7 +103,9 @@ impl GithubKeys {
         if known.points.contains_key(key) && !is_over(known.told, LIFETIME) {
             return None;
         }
-        if known.awaited.is_none() && is_over(known.asked, self.refetch_after) {
+        // Over is what has been told of, and what came to nothing.
+        let is_asking = known.awaited.as_ref().is_some_and(|awaited| awaited.has_changed().is_ok());
+        if !is_asking && is_over(known.asked, self.refetch_after) {
             known.asked = Some(now);
             let (answered, awaited) = watch::channel(());
             known.awaited = Some(awaited);
@@ -116,7 +118,6 @@ impl GithubKeys {
                     Ok(points) => (known.points, known.told) = (points, Some(now)),
                     Err(error) => tracing::warn!(%error, "GitHub's keys can't be asked for"),
                 }
-                known.awaited = None;
                 drop(answered);
             });
         }

@@ -138,6 +138,8 @@ impl Bound {
         }
         shutdown.cancel();
         served.cancel();
+        // At once, whatever the work in the background still has to end.
+        flush(Arc::clone(&app)).await;
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "background work ended early");
@@ -173,15 +175,17 @@ impl Background {
         }
         work.every(FORGET_EVERY, "limits", forget);
         work.every(MOVE_EVERY, "request_log", move_requests);
-        work.every(CLOSE_EVERY, "closing", close_the_quiet);
-        work.every(REVOKE_UNUSED_EVERY, "unused", revoke_the_unused);
+        // While no server was there, nobody could use a token: that is no silence.
+        let grace = app.config.policy.grace_after_start;
+        work.after(grace, CLOSE_EVERY, "closing", close_the_quiet);
+        work.after(grace, REVOKE_UNUSED_EVERY, "unused", revoke_the_unused);
         work.every(ALERT_EVERY, "alerts_trail", alerts::trail::work);
         work.every(SWEEP_EVERY, "alerts_clock", alerts::sweep::work);
         for number in 0..app.alerts.channels.len() {
             let name = format!("alerts_to_{}", app.alerts.channels[number].name);
             work.every(ALERT_EVERY, name, move |app| alerts::delivery::work(app, number));
         }
-        work.every(SWEEP_EVERY, "alerts_to_missing", alerts::delivery::work_for_missing_channels);
+        work.every(SWEEP_EVERY, "alerts_without_channel", alerts::delivery::work_for_missing_channels);
         work.every(PRUNE_EVERY, "alerts_prune", alerts::prune::work);
         for number in 0..app.exports.len() {
             let name = format!("export_to_{}", app.exports[number].name());
@@ -198,15 +202,25 @@ impl Background {
         name: impl Into<String>,
         work: impl Fn(Arc<App>) -> W + Send + 'static,
     ) {
+        self.after(Duration::ZERO, pause, name, work);
+    }
+
+    /// The same, for the first time after a while.
+    fn after<W: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        first: Duration,
+        pause: Duration,
+        name: impl Into<String>,
+        work: impl Fn(Arc<App>) -> W + Send + 'static,
+    ) {
         let (app, shutdown, done) =
             (Arc::clone(&self.app), self.shutdown.clone(), self.app.metrics.rounds(name.into()));
         self.tasks.spawn(async move {
-            loop {
+            let mut wait = first;
+            while wait.is_zero() || shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
                 work(Arc::clone(&app)).await;
                 done.inc();
-                if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-                    return;
-                }
+                wait = pause;
             }
         });
     }

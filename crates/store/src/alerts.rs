@@ -272,13 +272,17 @@ pub async fn remove_old(store: &Store, before: Timestamp, limit: i64) -> Result<
     }
     let mut transaction = store.begin_uses().await?;
     let dialect = Dialect::of(&transaction);
-    for delete in ["DELETE FROM deliveries WHERE alert_id IN ", "DELETE FROM alerts WHERE id IN "] {
-        let mut delete = Statement::new(delete);
-        delete.numbers(dialect, &ids);
-        in_time(delete.query().execute(&mut *transaction)).await?;
-    }
+    // One may have begun anew since.
+    let mut delete = Statement::new("DELETE FROM deliveries WHERE state <> 'pending' AND alert_id IN ");
+    delete.numbers(dialect, &ids);
+    in_time(delete.query().execute(&mut *transaction)).await?;
+    let mut delete = Statement::new(
+        "DELETE FROM alerts WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = alerts.id) AND id IN ",
+    );
+    delete.numbers(dialect, &ids);
+    let removed = in_time(delete.query().execute(&mut *transaction)).await?.rows_affected();
     store.durability.commit(&mut transaction).await?;
-    Ok(ids.len())
+    Ok(usize::try_from(removed).unwrap_or(usize::MAX))
 }
 
 fn old_statement(before: Timestamp, limit: i64) -> Statement {

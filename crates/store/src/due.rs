@@ -114,7 +114,7 @@ mod tests {
             ),
             (
                 unused_statement(after, until, NOW, 10),
-                "SEARCH t USING INDEX tokens_unused (<expr>>? AND <expr><?)",
+                "SEARCH t USING INDEX tokens_idle_since (<expr>>? AND <expr><?)",
             ),
         ] {
             assert_eq!(first_step(statement).await, (step.to_owned(), false));

@@ -185,7 +185,7 @@ mod tests {
     async fn sqlite_counts_by_indexes_that_have_everything() {
         let mut c = plans::database().await;
         for (rule, index) in [
-            (Rule::Unused, "SEARCH t USING COVERING INDEX tokens_unused (<expr><?)"),
+            (Rule::Unused, "SEARCH t USING COVERING INDEX tokens_idle_since (<expr><?)"),
             (
                 Rule::NeverExpires,
                 "SEARCH t USING COVERING INDEX tokens_endless (is_service=? AND deleted_at=? AND revoked_at=? AND expires_at=?)",

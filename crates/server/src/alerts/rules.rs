@@ -80,7 +80,7 @@ fn on_tokens(kind: &'static str, at: Timestamp, tokens: &[&Token], title: &str, 
             at,
             format!("{} {whose} {title}", tokens.len()),
             format!("{named}{more}. {advice}"),
-            "/settings/tokens",
+            if recipient.is_some() { "/settings/tokens" } else { "/settings/tokens/service" },
         )
     }
 }

@@ -133,8 +133,10 @@ pub async fn work(app: Arc<App>, number: usize) {
 /// Sends whatever it hasn't yet. Where it fails, another server of the fleet may have more luck at once.
 pub async fn run(app: &App, export: &Export) -> Result<(), ExportError> {
     let sent = send_all(app, export).await;
-    if sent.is_err() {
-        positions::release(&app.store, &export.position(), &app.node).await?;
+    if sent.is_err()
+        && let Err(error) = positions::release(&app.store, &export.position(), &app.node).await
+    {
+        tracing::warn!(export = export.name(), %error, "another server can take over in a minute only");
     }
     sent
 }

@@ -76,11 +76,18 @@ pub async fn retry(app: &App, call: &Call, id: i64) -> Result<Shown, Error> {
     if before == State::Sent {
         return Err(Error::Conflict("it has arrived already".into()));
     }
-    if shown.delivery.claimed_until > writer.now() {
+    let is_being_sent = || {
         let text = "it is being sent at this moment; look again in a minute what has become of it";
-        return Err(Error::Conflict(text.into()));
+        Error::Conflict(text.into())
+    };
+    if shown.delivery.claimed_until > writer.now() {
+        return Err(is_being_sent());
     }
-    deliveries::begin_anew(&mut writer, id).await?;
+    deliveries::begin_anew(&mut writer, id).await.map_err(|error| match error {
+        // Taken since it was looked at.
+        tokenhouse_store::Error::NotFound => is_being_sent(),
+        error => error.into(),
+    })?;
     let changes = Changes::default().note("state", before.as_str(), State::Pending.as_str());
     writer.record(call.draft(Action::AlertRetried, id, &shown.delivery.channel, changes.0)).await?;
     let after = deliveries::find(&mut writer, id).await?.ok_or_else(missing)?;

@@ -303,10 +303,12 @@ async fn several_tokens_of_one_recipient_are_one_alert() {
     assert!(text.starts_with("“t0”, “t1”, ") && text.contains("“t19”, and 3 more. "), "{text}");
     assert!(!text.contains("“t20”"), "{text}");
     assert_eq!((&told[0]["token_id"], &told[0]["personal"]), (&Value::Null, &json!(true)));
+    assert_eq!(told[0]["path"], "/settings/tokens");
     let told = alerts(ada, "token.expiring").await;
     assert_eq!((told.len(), &told[0]["title"]), (1, &json!("2 service tokens expire in 30 days")));
     let text = told[0]["text"].as_str().unwrap();
     assert!(text.starts_with("“one” of Pipeline, “two” of Pipeline. Nothing"), "{text}");
+    assert_eq!(told[0]["path"], "/settings/tokens/service");
     // Of one alone it is told as ever.
     let told = alerts(&people.manager.token, "token.expiring").await;
     assert_eq!((told.len(), &told[0]["title"]), (1, &json!("Your token “alone” expires in 30 days")));
@@ -514,7 +516,8 @@ async fn a_log_of_requests_that_can_not_be_written_is_told_once_a_day() {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(30), noticed).await.expect("the log has trouble");
-    for (hours, count) in [(1, 1), (24, 1), (25, 2)] {
+    // The server looks as well, at the same instants.
+    for (hours, count) in [(0, 1), (23, 1), (24, 2)] {
         sweep_at(&server, start.plus_hours(hours)).await;
         assert_eq!(told().await, vec!["The log of requests can't be written"; count], "{hours}");
     }

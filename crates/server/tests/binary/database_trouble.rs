@@ -1,5 +1,7 @@
 //! A fleet whose PostgreSQL is in trouble: what was acknowledged stays, and nobody goes by an old state.
 
+use std::time::Duration;
+
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokenhouse_testkit::postgres::{Postgres, Stop};
@@ -7,6 +9,8 @@ use tokenhouse_testkit::process::{Installation, Server};
 
 use crate::client::{Client, person, run};
 use crate::fleet::node;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Two servers of a fleet on a PostgreSQL of their own, and a token that was revoked beside one that is kept.
 struct Fleet {
@@ -45,8 +49,7 @@ impl Fleet {
                 assert!(!self.checks(&self.revoked).await.contains(&200));
             }
         };
-        let patience = std::time::Duration::from_secs(60);
-        tokio::time::timeout(patience, looking).await.unwrap_or_else(|_| panic!("not yet {status}"));
+        tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("not yet {status}"));
     }
 
     /// Changes are refused, and can be tried again.
@@ -92,14 +95,17 @@ async fn a_database_without_free_connections_ends_the_leases_and_nothing_is_lost
     let greedy = format!("{}?application_name=greedy", url(&postgres));
     let mut others = Vec::new();
     // Servers lose what they have, and somebody takes it until nothing is left.
-    while fleet.checks(&fleet.kept).await != [503; 2] {
-        while let Ok(other) = PgConnection::connect(&greedy).await {
-            others.push(other);
+    let taking = async {
+        while fleet.checks(&fleet.kept).await != [503; 2] {
+            while let Ok(other) = PgConnection::connect(&greedy).await {
+                others.push(other);
+            }
+            let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                       WHERE backend_type = 'client backend' AND application_name <> 'greedy'";
+            others[0].execute(end).await.unwrap();
         }
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                   WHERE backend_type = 'client backend' AND application_name <> 'greedy'";
-        others[0].execute(end).await.unwrap();
-    }
+    };
+    tokio::time::timeout(PATIENCE, taking).await.expect("no lease is left");
     fleet.refuses_changes().await;
     assert_eq!(fleet.checks(&fleet.revoked).await, [503; 2]);
     drop(others);

@@ -16,8 +16,8 @@ const MADE: Timestamp = Timestamp::from_seconds(1_925_000_000);
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The work in the background whose first round is waited for.
-const WORK: [&str; 3] = ["closing", "unused", "alerts_clock"];
+/// The work in the background whose first round is waited for; at first that of a server with the usual grace.
+const WORK: [&str; 3] = ["alerts_clock", "closing", "unused"];
 
 /// A server whose clock stands still.
 struct At {
@@ -28,12 +28,16 @@ struct At {
 impl At {
     /// Returns when the clock has been looked at.
     async fn start(installation: &Installation, at: Timestamp, admin: &str) -> Self {
-        let server = installation.start(command(installation, at, &["serve"])).ready();
+        Self::begin(installation, command(installation, at, &["serve"]), &WORK, admin).await
+    }
+
+    async fn begin(installation: &Installation, command: Command, work: &[&str], admin: &str) -> Self {
+        let server = installation.start(command).ready();
         let metrics = server.logged("listening", "metrics").unwrap().parse().unwrap();
         let metrics = Client::at(metrics, admin).without_token();
         let is_done = |text: &str| {
             let rounds = |work: &str| format!("tokenhouse_background_rounds_total{{work=\"{work}\"}} ");
-            WORK.iter()
+            work.iter()
                 .all(|work| text.lines().any(|line| line.starts_with(&rounds(work)) && !line.ends_with(" 0")))
         };
         let looked = async {
@@ -119,7 +123,7 @@ fn names(found: &BTreeSet<(String, String)>) -> BTreeSet<String> {
 async fn every_rule_of_the_clock_fires_at_its_instant_and_not_before() {
     let installation = install();
     installation.configure(
-        "[server]\nmetrics_listen = \"127.0.0.1:0\"\n[alerts]\nunused_days = 90\nscim_silence = \"720h\"",
+        "[server]\nmetrics_listen = \"127.0.0.1:0\"\n[policy]\ngrace_after_start = \"1ms\"\n[alerts]\nunused_days = 90\nscim_silence = \"720h\"",
     );
     let create = ["admin", "create", "--email", "root@example.com", "--name", "Root", "--token", "first"];
     let created = command(&installation, MADE, &create).output().unwrap();
@@ -165,6 +169,13 @@ async fn every_rule_of_the_clock_fires_at_its_instant_and_not_before() {
     assert_eq!(at.told("token.expiring").await, set(&told));
     assert_eq!((at.told("token.unused").await, at.told("scim.silent").await), (set(&[]), set(&[])));
     assert_eq!(at.recorded("token.idle_announced").await, set(&[]));
+    assert_eq!(at.recorded("token.revoked").await, set(&[]));
+    at.end();
+
+    // While no server was there, nobody could use a token.
+    let mut patient = command(&installation, instant, &["serve"]);
+    patient.env("TOKENHOUSE_POLICY__GRACE_AFTER_START", "1h");
+    let at = At::begin(&installation, patient, &WORK[..1], admin).await;
     assert_eq!(at.recorded("token.revoked").await, set(&[]));
     at.end();
 
