@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { nodes, revokes, tokens, measuring } = arguments;
-    // First, because only one PostgreSQL runs at a time, and this one is on one core.
+    // First, while no other PostgreSQL takes time of either core.
     let checks = check(&measuring, tokens).await?;
     let mut table = vec![
         [
