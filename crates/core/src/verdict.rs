@@ -8,7 +8,7 @@ use crate::codec::{Codec, Genuine, NotGenuine};
 use crate::id::{TokenId, UserId};
 use crate::index::{Index, Owner, Standing, TokenState, Use};
 use crate::people::{Role, UserType};
-use crate::token::{Status, TokenKind};
+use crate::token::{Status, TokenHash, TokenKind};
 
 /// Why a request is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -109,6 +109,8 @@ pub enum Scope {
 /// A token that is good at this moment, with its owner's present state.
 #[derive(Clone, Debug)]
 pub struct Accepted {
+    /// The keyed hash by which the token is known.
+    pub hash: TokenHash,
     /// The token.
     pub token: TokenState,
     /// Whose it is.
@@ -188,7 +190,7 @@ pub fn check_genuine<'a>(
             return Err(Refused { reason, subject: Some(subject) });
         }
         found.note(used);
-        Ok((Accepted { token: found.token, owner: found.owner }, genuine))
+        Ok((Accepted { hash: genuine.hash(), token: found.token, owner: found.owner }, genuine))
     });
     checked.unwrap_or(Err(Refused::anonymous(Reason::Unknown)))
 }
@@ -220,7 +222,7 @@ mod tests {
     use crate::index::tests::owner;
     use crate::keys::MasterKey;
     use crate::random::Random;
-    use crate::token::{Plaintext, TokenHash};
+    use crate::token::Plaintext;
 
     struct Setting {
         codec: Codec,

@@ -3,17 +3,18 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use tokenhouse_core::clock::{Clock, Uptime};
+use tokenhouse_core::clock::{Clock, Timestamp, Uptime};
 use tokenhouse_core::codec::{Codec, Genuine};
-use tokenhouse_core::id::{SessionId, TokenId, UserId};
+use tokenhouse_core::id::{SessionId, UserId};
 use tokenhouse_core::index::Use;
 use tokenhouse_core::keys::MasterKey;
 use tokenhouse_core::people::Role;
 use tokenhouse_core::random::{NoRandomness, Random};
 use tokenhouse_core::rules::Rules;
+use tokenhouse_core::token::TokenHash;
 use tokenhouse_core::verdict::{self, Accepted, Checkpoint, Reason, Refused, Scope};
 use tokenhouse_requests::Log;
-use tokenhouse_store::{Store, Writer, sessions, tokens, users};
+use tokenhouse_store::{Store, Writer, sessions, users};
 
 use crate::alerts::{Alerts, ChannelError};
 use crate::auth::guard::{Call, Credential, RequestNumbers};
@@ -228,7 +229,9 @@ impl App {
     pub async fn begin(&self, call: &Call) -> Result<Writer, Error> {
         let mut writer = self.begin_unchecked().await?;
         let role = match call.credential {
-            Credential::Token(id) | Credential::Scim(id) => role_by_token(&mut writer, id).await?,
+            Credential::Token(_, hash) | Credential::Scim(_, hash) => {
+                self.role_by_token(&hash, writer.now())?
+            }
             Credential::Session(id) => role_in_session(&mut writer, call.caller.id, id).await?,
             Credential::Nothing | Credential::CommandLine | Credential::System => return Ok(writer),
         };
@@ -236,6 +239,18 @@ impl App {
             return Err(Error::Forbidden("your role has just been lowered".into()));
         }
         Ok(writer)
+    }
+
+    /// The role that a token gives at this moment. The index shows what was committed before this transaction.
+    fn role_by_token(&self, hash: &TokenHash, now: Timestamp) -> Result<Role, Error> {
+        let refused = |reason| Error::Unauthenticated(Some(reason));
+        let role = self.feed.index().find(hash, |found| {
+            match verdict::verdict(&found.token, &found.owner.state, Scope::Any, now) {
+                Some(reason) => Err(refused(reason)),
+                None => Ok(found.owner.state.role),
+            }
+        });
+        role.unwrap_or_else(|| Err(refused(Reason::Unknown)))
     }
 
     /// Begins a change that needs no caller.
@@ -298,16 +313,6 @@ pub enum Denied {
     Refused(Refused),
     /// This node can't tell: it may not know of what other nodes have answered.
     Stale,
-}
-
-/// The role that a token gives at this moment.
-async fn role_by_token(writer: &mut Writer, id: TokenId) -> Result<Role, Error> {
-    let found = tokens::find(writer, id).await?;
-    let token = found.ok_or(Error::Unauthenticated(Some(Reason::Unknown)))?;
-    match verdict::verdict(&token.state(), &token.owner.standing(), Scope::Any, writer.now()) {
-        Some(reason) => Err(Error::Unauthenticated(Some(reason))),
-        None => Ok(token.owner.role),
-    }
 }
 
 /// The role of a person who is still signed in at this moment.

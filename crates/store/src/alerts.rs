@@ -130,7 +130,7 @@ impl Outbox {
         let rows = serde_json::to_string(&rows).map_err(|_| Error::Corrupt("what is told".into()))?;
         let insert = sqlx::query(AssertSqlSafe(insert)).bind(rows);
         let rows = in_time(insert.fetch_all(&mut *self.turn)).await?;
-        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+        sql::first_column(&rows)
     }
 
     /// Tells something, whatever was told before.
@@ -266,7 +266,7 @@ pub async fn page(
 /// their way stay. Gives how many.
 pub async fn remove_old(store: &Store, before: Timestamp, limit: i64) -> Result<usize, Error> {
     let rows = old_statement(before, limit).query().fetch_all(&mut *store.read().await?).await?;
-    let ids: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let ids: Vec<i64> = sql::first_column(&rows)?;
     if ids.is_empty() {
         return Ok(0);
     }
@@ -298,7 +298,7 @@ fn old_statement(before: Timestamp, limit: i64) -> Statement {
 /// it is. Gives how many.
 pub async fn forget_told(store: &Store, before: Timestamp, limit: i64) -> Result<usize, Error> {
     let rows = told_statement(before, limit).query().fetch_all(&mut *store.read().await?).await?;
-    let subjects: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let subjects: Vec<String> = sql::first_column(&rows)?;
     if subjects.is_empty() {
         return Ok(0);
     }

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{FromRow, Row as _, ValueRef as _};
+use sqlx::{AssertSqlSafe, FromRow, Row as _, ValueRef as _};
 use tokenhouse_core::audit::{Action, Actor, Broken, Entity, Head, Record, Seal, Verifier, Via};
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 
+use crate::dialect::Dialect;
 use crate::sql::{self, Query, Statement};
 use crate::{Connection, Error, Page, Store};
 
@@ -381,42 +382,55 @@ pub async fn verify(store: &Store, expected: Option<Head>) -> Result<Result<Head
     Ok(verifier.finish(&head, &mac, &store.seal))
 }
 
+const INSERTION: &str = "INSERT INTO changes (seq, at, action, entity_kind, entity_id, entity_name, actor_id, \
+     actor_user_id, actor_name, actor_type, via_kind, via_token, ip, request_id, changes, hash) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+
+/// What comes after [`INSERTION`] and has two values in common with it.
+const HEAD_UPDATE: &str =
+    "UPDATE audit_head SET seq = $1, hash = $16, seal = $17 WHERE id = 1 AND seq = $18 AND hash = $19";
+
 /// The insertion of a record whose hash is that of `head`.
 pub(crate) fn insertion(record: &Record, head: &Head) -> Query {
-    let actor = record.actor.as_ref();
-    sqlx::query(
-        "INSERT INTO changes (seq, at, action, entity_kind, entity_id, entity_name, actor_id, \
-         actor_user_id, actor_name, actor_type, via_kind, via_token, ip, request_id, changes, hash) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-    )
-    .bind(record.seq)
-    .bind(record.at.micros())
-    .bind(record.action.as_str())
-    .bind(record.entity.kind.as_str())
-    .bind(record.entity.id)
-    .bind(record.entity.name.as_str())
-    .bind(actor.map(|actor| actor.id.0))
-    .bind(actor.map(|actor| actor.user_id.as_str()))
-    .bind(actor.map(|actor| actor.name.as_str()))
-    .bind(actor.map(|actor| actor.user_type.as_str()))
-    .bind(record.via_kind.as_str())
-    .bind(record.via_token.map(|id| id.0))
-    .bind(record.ip.as_deref())
-    .bind(record.request_id.as_deref())
-    .bind(record.changes.as_str())
-    .bind(head.hash.as_slice())
+    bind(sqlx::query(INSERTION), record, head)
 }
 
-/// Replaces the head by a newer one, sealed, if it still is the one `before`.
-pub(crate) fn head_update(before: &Head, head: &Head, seal: &Seal) -> Query {
-    sqlx::query(
-        "UPDATE audit_head SET seq = $1, hash = $2, seal = $3 WHERE id = 1 AND seq = $4 AND hash = $5",
-    )
-    .bind(head.seq)
-    .bind(head.hash.as_slice())
-    .bind(seal.of(head).to_vec())
-    .bind(before.seq)
-    .bind(before.hash.as_slice())
+/// The same for the last record of a transaction: replaces the head of the trail by a newer one, sealed, if it
+/// still is the one `before`. Also tells how many rows that changes.
+pub(crate) fn last_insertion(
+    dialect: Dialect,
+    record: &Record,
+    before: &Head,
+    head: &Head,
+    seal: &Seal,
+) -> (Query, u64) {
+    let (text, changed) = dialect.both(INSERTION, HEAD_UPDATE);
+    let query = bind(sqlx::query(AssertSqlSafe(text)), record, head)
+        .bind(seal.of(head).to_vec())
+        .bind(before.seq)
+        .bind(before.hash.as_slice());
+    (query, changed)
+}
+
+fn bind(query: Query, record: &Record, head: &Head) -> Query {
+    let actor = record.actor.as_ref();
+    query
+        .bind(record.seq)
+        .bind(record.at.micros())
+        .bind(record.action.as_str())
+        .bind(record.entity.kind.as_str())
+        .bind(record.entity.id)
+        .bind(record.entity.name.as_str())
+        .bind(actor.map(|actor| actor.id.0))
+        .bind(actor.map(|actor| actor.user_id.as_str()))
+        .bind(actor.map(|actor| actor.name.as_str()))
+        .bind(actor.map(|actor| actor.user_type.as_str()))
+        .bind(record.via_kind.as_str())
+        .bind(record.via_token.map(|id| id.0))
+        .bind(record.ip.as_deref())
+        .bind(record.request_id.as_deref())
+        .bind(record.changes.as_str())
+        .bind(head.hash.as_slice())
 }
 
 /// Stores the first head there is.

@@ -104,7 +104,7 @@ fn select() -> Statement {
 /// The channels with deliveries that haven't arrived, whether they are due or not.
 pub async fn channels(c: &mut Connection) -> Result<Vec<String>, Error> {
     let rows = channels_statement().query().fetch_all(c).await?;
-    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    sql::first_column(&rows)
 }
 
 /// From each channel to the next one along an index, however many deliveries wait.
@@ -134,7 +134,7 @@ pub async fn claim(
     claim.text(" AND next_at <= ").value(now.micros());
     claim.text(" AND id IN ").list(due).text(" RETURNING id");
     let rows = in_time(claim.query().fetch_all(&mut *transaction)).await?;
-    let ids: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let ids: Vec<i64> = sql::first_column(&rows)?;
     let mut claimed = Vec::new();
     if !ids.is_empty() {
         let mut statement = select();
@@ -148,7 +148,7 @@ pub async fn claim(
 
 async fn due(c: &mut Connection, channel: &str, now: Timestamp, limit: i64) -> Result<Vec<i64>, Error> {
     let rows = due_statement(channel, now, limit).query().fetch_all(c).await?;
-    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    sql::first_column(&rows)
 }
 
 fn due_statement(channel: &str, now: Timestamp, limit: i64) -> Statement {

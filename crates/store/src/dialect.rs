@@ -210,6 +210,16 @@ impl Dialect {
         }
     }
 
+    /// Two statements in one that shares their values, where each changes one row; and how many rows it tells of. Each
+    /// statement is a journey to the database, and to another thread on SQLite.
+    pub(crate) fn both(self, first: &str, second: &str) -> (String, u64) {
+        match self {
+            Self::Sqlite => (format!("{first}; {second}"), 2),
+            // With values it takes one statement only.
+            Self::Postgres => (format!("WITH first AS ({first}) {second}"), 1),
+        }
+    }
+
     /// Begins a transaction in which every statement sees the same moment.
     pub(crate) const fn begin_snapshot(self) -> &'static str {
         match self {

@@ -11,7 +11,7 @@ pub use people::{Attribute, Person, insert, people, remove, replace, search_peop
 
 use sqlx::Row as _;
 
-use crate::sql::Statement;
+use crate::sql::{self, Statement};
 use crate::{Connection, Error, Page};
 
 /// By what is sorted. Ties are broken by id.
@@ -74,7 +74,7 @@ async fn search(
     }
     statement.text("r.id ").text(direction).text(" LIMIT ").value(limit).text(" OFFSET ").value(offset);
     let rows = statement.query().fetch_all(c).await?;
-    let items = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let items = sql::first_column(&rows)?;
     Ok(Page { items, total })
 }
 

@@ -8,7 +8,7 @@ use tokenhouse_core::id::TokenId;
 
 use crate::alerts::Outbox;
 use crate::dialect::Dialect;
-use crate::sql::Statement;
+use crate::sql::{self, Statement};
 use crate::writer::in_time;
 use crate::{Error, Store};
 
@@ -23,7 +23,7 @@ pub async fn note(outbox: &mut Outbox, seen: &[(TokenId, String)]) -> Result<Vec
     let mut known = Statement::new("SELECT DISTINCT token_id FROM token_networks WHERE token_id IN ");
     known.numbers(dialect, &ids);
     let known = known.query().fetch_all(&mut **outbox).await?;
-    let mut known: HashSet<i64> = known.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let mut known: HashSet<i64> = sql::first_column(&known)?;
     let insert = format!(
         "INSERT INTO token_networks (token_id, network) SELECT CAST(value ->> 0 AS BIGINT), value ->> 1 \
          FROM {} WHERE TRUE ON CONFLICT DO NOTHING RETURNING token_id, network",

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::{Any, AssertSqlSafe, Row as _};
+use sqlx::{Any, AssertSqlSafe, Decode, Row as _, Type};
 use tokenhouse_core::audit::Head;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::people::fold;
@@ -124,6 +124,15 @@ pub(crate) async fn read_many<T: DeserializeOwned>(
     let row = Statement { text, ..rows }.query().fetch_one(c).await?;
     let document: &str = row.try_get(0)?;
     serde_json::from_str(document).map_err(|_| Error::Corrupt("a row that is read at start-up".into()))
+}
+
+/// The first column of each row.
+pub(crate) fn first_column<'r, T, C>(rows: &'r [AnyRow]) -> Result<C, Error>
+where
+    T: Decode<'r, Any> + Type<Any>,
+    C: FromIterator<T>,
+{
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<C, _>>()?)
 }
 
 /// What a column that can't be read is reported as.

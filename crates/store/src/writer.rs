@@ -4,11 +4,12 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use tokenhouse_core::audit::{Action, Head, Seal};
+use tokenhouse_core::audit::{Action, Head, Record, Seal};
 use tokenhouse_core::clock::{Clock, Timestamp};
 use tokio::time::timeout;
 
 use crate::audit::Draft;
+use crate::dialect::Dialect;
 use crate::durability::Durability;
 use crate::sql::Query;
 use crate::store::PATIENCE;
@@ -31,6 +32,8 @@ pub struct Writer {
     made: Vec<Entry>,
     /// Every record is about the making of one of these.
     only_made: bool,
+    /// The newest record, which is written with the next one or the commit.
+    newest: Option<Record>,
     /// A statement failed or was given up half-way.
     broken: bool,
 }
@@ -64,8 +67,19 @@ impl Writer {
             head
         };
         let (durability, seal) = (store.durability.clone(), store.seal.clone());
-        let (now, made, only_made) = (clock.now(), Vec::new(), true);
-        Ok(Self { turn, durability, now, seal, before: head, head, made, only_made, broken: false })
+        let now = clock.now();
+        Ok(Self {
+            turn,
+            durability,
+            now,
+            seal,
+            before: head,
+            head,
+            made: Vec::new(),
+            only_made: true,
+            newest: None,
+            broken: false,
+        })
     }
 
     /// The head of the audit trail: before the first record of this transaction, the newest that is
@@ -80,15 +94,17 @@ impl Writer {
     }
 
     /// Adds an audit record and gives its number. Numbers have no gaps and are in the order of
-    /// commits.
+    /// commits. What reads the trail in this transaction may miss its newest record.
     pub async fn record(&mut self, draft: Draft) -> Result<i64, Error> {
         let makes = matches!(draft.action, Action::TokenGenerated | Action::TokenRotated);
         self.only_made &= makes && self.made.iter().any(|token| token.id.0 == draft.entity.id);
+        if let Some(newest) = self.newest.take() {
+            self.execute(audit::insertion(&newest, &self.head)).await?;
+        }
         let record = draft.into_record(self.head.seq + 1, self.now);
-        let head = self.head.after(&record);
-        self.execute(audit::insertion(&record, &head)).await?;
-        self.head = head;
-        Ok(head.seq)
+        self.head = self.head.after(&record);
+        self.newest = Some(record);
+        Ok(self.head.seq)
     }
 
     /// Notes a token that was made.
@@ -103,11 +119,13 @@ impl Writer {
     /// [`Error::Unrecorded`] if nothing was recorded, [`Error::Broken`] if something in the
     /// transaction failed, [`Error::Corrupt`] if somebody has moved the head of the trail. Nothing is changed then.
     pub async fn commit(mut self) -> Result<Committed, Error> {
-        if self.head == self.before && !self.broken {
-            return Err(Error::Unrecorded);
+        if self.broken {
+            return Err(Error::Broken);
         }
-        let update = audit::head_update(&self.before, &self.head, &self.seal);
-        if self.execute(update).await? != 1 {
+        let newest = self.newest.take().ok_or(Error::Unrecorded)?;
+        let dialect = Dialect::of(&self.turn);
+        let (last, changes) = audit::last_insertion(dialect, &newest, &self.before, &self.head, &self.seal);
+        if self.execute(last).await? != changes {
             return Err(set_back());
         }
         self.durability.commit(&mut self.turn).await?;

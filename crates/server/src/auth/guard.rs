@@ -15,6 +15,7 @@ use tokenhouse_core::index::{Owner, OwnerState, Standing};
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::policy::{Caller, Permission};
 use tokenhouse_core::random::{NoRandomness, Random};
+use tokenhouse_core::token::TokenHash;
 use tokenhouse_core::verdict::{Accepted, Checkpoint, Reason, Refused};
 use tokenhouse_store::audit::Draft;
 
@@ -89,10 +90,10 @@ pub struct Call {
 /// What gives a caller their rights. [`App::begin`] looks at it again when the caller's turn has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Credential {
-    /// A bearer token.
-    Token(TokenId),
-    /// A bearer token at the SCIM endpoints.
-    Scim(TokenId),
+    /// A bearer token: its number, and the keyed hash by which it is known.
+    Token(TokenId, TokenHash),
+    /// The same at the SCIM endpoints.
+    Scim(TokenId, TokenHash),
     /// A session of the web UI.
     Session(SessionId),
     /// Nothing yet: password or one-time code are looked at by the service that takes them.
@@ -107,8 +108,8 @@ impl Credential {
     /// By what way a change with it comes in.
     const fn via(self) -> Via {
         match self {
-            Self::Token(id) => Via::Token(id),
-            Self::Scim(id) => Via::Scim(id),
+            Self::Token(id, _) => Via::Token(id),
+            Self::Scim(id, _) => Via::Scim(id),
             Self::Session(_) | Self::Nothing => Via::Session,
             Self::CommandLine => Via::Cli,
             Self::System => Via::System,
@@ -120,7 +121,7 @@ impl Call {
     /// The token the call was made with.
     pub const fn token(&self) -> Option<TokenId> {
         match self.credential {
-            Credential::Token(id) | Credential::Scim(id) => Some(id),
+            Credential::Token(id, _) | Credential::Scim(id, _) => Some(id),
             _ => None,
         }
     }
@@ -295,7 +296,8 @@ pub fn authenticate_from(
 /// An ordinary token of our own API: any role, but not a SCIM token.
 fn ordinary(parts: &Parts, app: &App) -> Result<Call, Error> {
     let (accepted, origin) = authenticate(parts, app, Checkpoint::Api)?;
-    Ok(Call::of(accepted.owner, Credential::Token(accepted.token.id), origin))
+    let Accepted { hash, token, owner } = accepted;
+    Ok(Call::of(owner, Credential::Token(token.id, hash), origin))
 }
 
 impl FromRequestParts<Arc<App>> for Origin {
@@ -347,8 +349,8 @@ impl FromRequestParts<Arc<App>> for Provisions {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         let (accepted, origin) = authenticate(parts, app, Checkpoint::Scim)?;
-        let Accepted { token, owner } = accepted;
-        let call = Call::of(owner, Credential::Scim(token.id), origin);
+        let Accepted { hash, token, owner } = accepted;
+        let call = Call::of(owner, Credential::Scim(token.id, hash), origin);
         if !token.scim_only {
             call.needs(Permission::Provision)?;
         }

@@ -403,6 +403,6 @@ pub async fn revoke_presented(app: &App, presented: &[u8], origin: Origin) -> Re
     let Some(token) = tokens::find_by_hash(&mut writer, &genuine.hash()).await? else { return Ok(()) };
     let states = users::states(&mut writer, &[token.owner.id]).await?;
     let owner = states.into_iter().next().ok_or_else(|| Error::internal("a token's owner vanished"))?;
-    let call = Call::of(Arc::new(owner.into()), Credential::Token(token.id), origin);
+    let call = Call::of(Arc::new(owner.into()), Credential::Token(token.id, token.hash), origin);
     revoke_all(app, &call, writer, &[token]).await.map(|_| ())
 }

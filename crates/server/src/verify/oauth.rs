@@ -42,9 +42,12 @@ struct TokenForm {
 /// The token in a form, which must hold one.
 fn presented(form: &[u8]) -> Result<Cow<'_, str>, Error> {
     // Mostly it is all there is, and no token needs to be encoded.
-    if let Ok(token) = str::from_utf8(form.strip_prefix(b"token=").unwrap_or_default())
-        && !token.is_empty()
-        && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+    let token = form.strip_prefix(b"token=").unwrap_or_default();
+    // Looks at all bytes in any case, so that it can look at many at once.
+    let is_encoded = token.iter().fold(false, |found, byte| found | matches!(byte, b'&' | b'+' | b'%'));
+    if let Ok(token) = str::from_utf8(token)
+        && !token.trim().is_empty()
+        && !is_encoded
     {
         return Ok(Cow::Borrowed(token));
     }
@@ -145,7 +148,7 @@ where
     }
     let caller = guard::authenticate_from(ip, request.headers(), app, Checkpoint::Api, pending)?;
     let origin = Origin { ip, request_id: None };
-    let call = Call::of(caller.owner, Credential::Token(caller.token.id), origin);
+    let call = Call::of(caller.owner, Credential::Token(caller.token.id, caller.hash), origin);
     call.needs(Permission::SeePeople).inspect_err(|_| {
         pending.inspect(|pending| pending.forbidden());
     })?;
