@@ -122,6 +122,8 @@ pub struct Gateway {
     pub forward_authorization: bool,
     /// `aud` of the assertion.
     pub audience: String,
+    /// Whether requests of one token within a second carry the same assertion.
+    pub reuse_assertions: bool,
     /// Which role which request needs, for the gateway and for forward-auth.
     pub rules: Vec<RuleLine>,
 }
@@ -280,6 +282,7 @@ impl Default for Gateway {
             timeout: Duration::from_secs(60),
             forward_authorization: false,
             audience: "upstream".into(),
+            reuse_assertions: false,
             rules: Vec::new(),
         }
     }

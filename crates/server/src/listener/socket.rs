@@ -10,6 +10,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::activity::Activity;
 
+/// Bytes that are put together before they are written.
+const SHORT: usize = 2 * 1024;
+
 /// A stream with its activity, and with its slot among the connections: an upgraded connection keeps
 /// the slot for as long as it lives.
 pub(super) struct Socket<S> {
@@ -59,10 +62,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // An answer without a body is one slice, for which the system has a shorter way.
+        // For one slice the system has a shorter way: an answer without a body, or a short one.
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        let stream = Pin::new(&mut self.stream);
         let written = match slices {
-            [bytes] => Pin::new(&mut self.stream).poll_write(context, bytes),
-            _ => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
+            [bytes] => stream.poll_write(context, bytes),
+            _ if length <= SHORT => {
+                let mut joined = [0; SHORT];
+                let mut end = 0;
+                for slice in slices {
+                    joined[end..end + slice.len()].copy_from_slice(slice);
+                    end += slice.len();
+                }
+                stream.poll_write(context, &joined[..end])
+            }
+            _ => stream.poll_write_vectored(context, slices),
         };
         self.note(written)
     }

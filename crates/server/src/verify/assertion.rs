@@ -1,15 +1,23 @@
 //! What the gateway tells an upstream about a caller, signed: a JWT (RFC 7519) with EdDSA (RFC 8037)
 //! that lives for 60 seconds. Anybody can check it with the key at `/.well-known/jwks.json`.
+//!
+//! It says nothing finer than a second but its own number, and signing takes longer than any other step of the
+//! gateway. So requests of one token within a second may carry the same assertion, where that is configured and as
+//! long as nothing changes about the owner.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
+use http::HeaderValue;
 use serde::Serialize;
 use serde_json::json;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::TokenId;
+use tokenhouse_core::index::Owner;
 use tokenhouse_core::keys::{MasterKey, Purpose};
 use tokenhouse_core::people::{Role, UserType};
 use tokenhouse_core::random::Random;
@@ -23,7 +31,6 @@ use crate::error::Error;
 const LIFETIME: i64 = 60;
 
 /// Signs assertions of one issuer for one audience.
-#[derive(Clone)]
 pub struct Assertion {
     key: SigningKey,
     /// The fixed header, encoded and with its dot.
@@ -31,6 +38,22 @@ pub struct Assertion {
     key_id: String,
     issuer: String,
     audience: String,
+    /// What can be told once more, if that may be.
+    latest: Option<ArcSwap<Second>>,
+}
+
+/// What was signed in one second.
+#[derive(Default)]
+struct Second {
+    /// Which, since the Unix epoch.
+    number: i64,
+    signed: papaya::HashMap<TokenId, Signed>,
+}
+
+/// What was signed about a token and its owner.
+struct Signed {
+    owner: Arc<Owner>,
+    text: HeaderValue,
 }
 
 impl std::fmt::Debug for Assertion {
@@ -90,11 +113,32 @@ impl Assertion {
             key_id,
             issuer: config.server.public_url.clone(),
             audience: config.gateway.audience.clone(),
+            latest: config.gateway.reuse_assertions.then(ArcSwap::default),
         }
     }
 
-    /// The signed statement that `accepted` is calling at `now`.
-    pub fn sign(&self, accepted: &Accepted, now: Timestamp, random: &Random) -> Result<String, Error> {
+    /// The signed statement that `accepted` is calling at `now`, for a header.
+    pub fn of(&self, accepted: &Accepted, now: Timestamp, random: &Random) -> Result<HeaderValue, Error> {
+        let sign = || HeaderValue::try_from(self.sign(accepted, now, random)?).map_err(Error::internal);
+        let Some(kept) = &self.latest else { return sign() };
+        let mut latest = kept.load_full();
+        if latest.number != now.seconds() {
+            latest = Arc::new(Second { number: now.seconds(), ..Second::default() });
+            // Whoever else does so at this moment only has to sign once more.
+            kept.store(Arc::clone(&latest));
+        }
+        let signed = latest.signed.pin();
+        // Whatever changes about an owner makes another one of them.
+        let same = signed.get(&accepted.token.id).filter(|same| Arc::ptr_eq(&same.owner, &accepted.owner));
+        if let Some(same) = same {
+            return Ok(same.text.clone());
+        }
+        let text = sign()?;
+        signed.insert(accepted.token.id, Signed { owner: Arc::clone(&accepted.owner), text: text.clone() });
+        Ok(text)
+    }
+
+    fn sign(&self, accepted: &Accepted, now: Timestamp, random: &Random) -> Result<String, Error> {
         let (state, identity) = (&accepted.owner.state, &accepted.owner.identity);
         let claims = Claims {
             iss: &self.issuer,

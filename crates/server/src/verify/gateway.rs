@@ -93,10 +93,8 @@ async fn pass(
     let mut identity = HeaderMap::new();
     identity::add(&mut identity, &accepted);
     // Its number has to be unique, which costs the system nothing.
-    identity::add_assertion(
-        &mut identity,
-        app.assertion.sign(&accepted, app.clock.now(), &app.assertion_ids)?,
-    );
+    let assertion = app.assertion.of(&accepted, app.clock.now(), &app.assertion_ids)?;
+    identity::add_assertion(&mut identity, assertion);
     let connection = parts.extensions.get::<Connection>();
     let origin = proxy::Origin {
         // The peer, since the client's own list of addresses is passed on and ends with the one before it.

@@ -29,8 +29,8 @@ pub fn add(headers: &mut HeaderMap, accepted: &Accepted) {
 }
 
 /// Adds the signed form of the same.
-pub fn add_assertion(headers: &mut HeaderMap, assertion: String) {
-    insert(headers, ASSERTION, assertion.try_into());
+pub fn add_assertion(headers: &mut HeaderMap, assertion: HeaderValue) {
+    headers.insert(ASSERTION, assertion);
 }
 
 /// A text that can't be a header value is left out; names and addresses are checked for control

@@ -209,6 +209,43 @@ async fn the_assertion_is_signed_by_a_published_key() {
     assert_eq!(ids.len(), 3, "an id is there twice");
 }
 
+/// What is told is as true as in an assertion of each request's own.
+#[tokio::test]
+async fn an_assertion_may_serve_a_second() {
+    let upstream = Upstream::start().await;
+    let server =
+        upstream.in_front().configured(|config| config.gateway.reuse_assertions = true).start().await;
+    let people = server.people().await;
+    let told = async |account: &Account| {
+        server.as_(&account.token).get("/x").await.expect(299);
+        let seen = upstream.last();
+        let assertion = seen.header("x-auth-assertion").unwrap().to_owned();
+        let claims = jsonwebtoken::dangerous::insecure_decode::<Value>(&assertion).unwrap().claims;
+        (assertion, claims)
+    };
+    let (first, _) = told(&people.member).await;
+    assert_eq!(told(&people.member).await.0, first);
+    let (_, other) = told(&people.service).await;
+    assert_eq!(other["sub"], people.service.user_id);
+    let made = server.as_(&people.member.token).post("/api/user-tokens", &json!({ "name": "second" })).await;
+    let made = made.expect(201).json();
+    let token = Bearer::new(made["bearer_token"].as_str().unwrap());
+    let (_, second) = told(&Account { token, ..people.member.clone() }).await;
+    assert_eq!(second["token_id"], made["id"]);
+
+    let path = format!("/api/users/{}", people.member.id);
+    let promoted = server.as_(&people.admin.token).put(&path, &json!({ "role": "Manager" })).await;
+    promoted.expect(200);
+    let (changed, claims) = told(&people.member).await;
+    assert_eq!((changed != first, &claims["role"]), (true, &json!("Manager")));
+    server.clock.turn_to(START.plus_seconds(1));
+    let (later, claims) = told(&people.member).await;
+    assert_ne!(later, changed);
+    assert_eq!(claims["exp"], START.seconds() + 61);
+    set_revoked(&server, &people.member.token, people.member.token_id, true).await;
+    server.as_(&people.member.token).get("/x").await.problem(401);
+}
+
 #[tokio::test]
 async fn the_token_comes_first_then_path_and_role() {
     let upstream = Upstream::start().await;
