@@ -1,12 +1,39 @@
-//! The least that a durable write costs: a bare loop of one-row commits.
+//! The least that a durable write costs: a bare loop of one-row commits; and disks that are slower than this one.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, Executor as _};
 
 use crate::Failure;
+use crate::server::beside_this;
+
+/// Program and arguments that run `program` with so many microseconds added to each sync of a file. All else goes as
+/// fast as without (seccomp), and the process is that of the program.
+pub fn with_slow_syncs(program: PathBuf, micros: u32) -> (PathBuf, Vec<OsString>) {
+    if micros == 0 {
+        return (program, Vec::new());
+    }
+    let inject = format!("inject=fsync,fdatasync:delay_exit={micros}");
+    let strace =
+        ["-D", "-f", "-qq", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-e", &inject, "-o", "/dev/null"];
+    (
+        PathBuf::from("strace"),
+        strace.into_iter().map(OsString::from).chain([program.into_os_string()]).collect(),
+    )
+}
+
+/// [`per_second`] in a process of its own, whose syncs take longer by so many microseconds.
+pub fn per_second_with_slow_syncs(file: &Path, time: Duration, micros: u32) -> Result<f64, Failure> {
+    let (program, arguments) = with_slow_syncs(beside_this("tokenhouse-bench")?, micros);
+    let mut command = Command::new(program);
+    command.args(arguments).arg("commits").arg(file).arg(time.as_secs().to_string());
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+}
 
 /// Commits one row after the other for some time and tells how many each second. `file` may exist from a
 /// time before. As durable as the server's: each commit waits for the disk.

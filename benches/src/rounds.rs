@@ -13,7 +13,7 @@ pub struct Measuring {
     #[arg(long, default_value_t = 9)]
     pub rounds: usize,
     /// How long each measurement takes
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 2)]
     pub seconds: u64,
     /// Let servers and load use every core, instead of one for the servers and another for the load
     #[arg(long)]

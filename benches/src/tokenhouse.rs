@@ -1,7 +1,7 @@
 //! Tokenhouse itself, as a process on a filled store.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::certificate::Certificate;
+use crate::commits::with_slow_syncs;
 use crate::fill::Filled;
 use crate::request::Request;
 use crate::server::{Server, beside_this, free_address, listens};
@@ -39,8 +40,12 @@ role = \"Member\"
 pub struct Options<'a> {
     /// What the gateway stands in front of.
     pub upstream: Option<SocketAddr>,
+    /// Whether requests of one token within a second carry the same assertion.
+    pub reuse_assertions: bool,
     /// For TLS.
     pub certificate: Option<&'a Certificate>,
+    /// By how many microseconds its syncs of files take longer.
+    pub slow_sync: u32,
     /// The only core it may use.
     pub core: Option<usize>,
     /// Another store than the filled one, with the same tokens.
@@ -70,12 +75,14 @@ impl Tokenhouse {
     pub fn start(filled: &Filled, options: Options<'_>) -> Result<Self, Failure> {
         let (address, metrics) = (free_address()?, free_address()?);
         let config = configure(filled, address, metrics, options)?;
-        let arguments = [OsStr::new("--config"), config.as_os_str(), OsStr::new("serve")];
+        let (program, mut arguments) = with_slow_syncs(beside_this("tokenhouse")?, options.slow_sync);
+        arguments.extend(["--config".into(), config.into_os_string(), "serve".into()]);
+        let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
         let ready = |address| match options.certificate {
             Some(_) => listens(address),
             None => Request::get("/readyz").send(address).is_ok_and(|answer| answer.status == 200),
         };
-        let server = Server::start(&beside_this("tokenhouse")?, &arguments, address, options.core, ready)?;
+        let server = Server::start(&program, &arguments, address, options.core, ready)?;
         Ok(Self { server, metrics })
     }
 
@@ -125,8 +132,9 @@ fn configure(
     let tls = options.certificate.map_or_else(String::new, |Certificate { certificate, key }| {
         format!("tls = {{ cert = \"{}\", key = \"{}\" }}\n", certificate.display(), key.display())
     });
-    let upstream =
-        options.upstream.map_or_else(String::new, |upstream| format!("upstream = \"http://{upstream}\"\n"));
+    let upstream = options.upstream.map_or_else(String::new, |upstream| {
+        format!("upstream = \"http://{upstream}\"\nreuse_assertions = {}\n", options.reuse_assertions)
+    });
     let log =
         options.log_folder.map_or_else(String::new, |log| format!("directory = \"{}\"\n", log.display()));
     let text = format!(

@@ -17,7 +17,7 @@ const CRITERION: &str =
 const QUICK_CRITERION: [&str; 2] = ["hmac -- --quick", "verify -- --quick"];
 const FULL_CRITERION: [&str; 2] = ["hmac", "verify"];
 
-const QUICK: [&str; 16] = [
+const QUICK: [&str; 17] = [
     "memory --tokens 100000",
     "memory --tokens 1000000",
     "load --rounds 2 --seconds 1 --presented 500",
@@ -26,6 +26,7 @@ const QUICK: [&str; 16] = [
     "gateway --rounds 1 --seconds 1",
     "latency --rounds 1 --seconds 1",
     "writes --rounds 1 --seconds 1 --unpinned",
+    "writes --rounds 1 --seconds 1 --unpinned --slow-sync 1000",
     "overload --rounds 1 --seconds 2 --connections 64,512",
     "connections",
     "startup --rounds 2",
@@ -36,7 +37,7 @@ const QUICK: [&str; 16] = [
     "fleet --rounds 1 --seconds 1 --nodes 1,3,10 --revokes 50 --tokens 100000",
 ];
 
-const FULL: [&str; 19] = [
+const FULL: [&str; 20] = [
     "memory --tokens 1000000",
     "memory --tokens 10000000",
     "load --tokens 1000,1000000,10000000",
@@ -48,13 +49,14 @@ const FULL: [&str; 19] = [
     "latency",
     "latency --unpinned",
     "writes --unpinned",
+    "writes --unpinned --slow-sync 1000",
     "overload",
     "connections",
     "startup --tokens 1000,1000000,10000000",
     "pages",
     "directory",
     "requests recording",
-    "requests questions",
+    "requests questions --rows 10000000",
     "fleet",
 ];
 

@@ -49,6 +49,9 @@ const FROM_PYPI: &[FromPyPi] = &[
 pub(crate) const FOR_BENCHMARKS: &[Program] = &[
     Program { name: "cc", packages: "gcc libc6-dev" },
     Program { name: "taskset", packages: "util-linux" },
+    Program { name: "setpriv", packages: "util-linux" },
+    Program { name: "strace", packages: "strace" },
+    Program { name: "initdb", packages: "postgresql" },
     Program { name: "nginx", packages: "nginx" },
     Program { name: "wrk", packages: "wrk" },
     Program { name: "h2load", packages: "nghttp2-client" },

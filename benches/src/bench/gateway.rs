@@ -2,6 +2,7 @@
 //! forward-auth about each request. The same requests, tokens and rules.
 
 use serde_json::json;
+use tempfile::TempDir;
 use tokenhouse_benches::fill::Filled;
 use tokenhouse_benches::nginx;
 use tokenhouse_benches::report;
@@ -25,35 +26,54 @@ pub(crate) struct Arguments {
     measuring: Measuring,
 }
 
-const WAYS: [&str; 3] = ["directly", "gateway", "nginx, auth_request and proxy_pass"];
+const WAYS: [&str; 4] =
+    ["directly", "gateway", "gateway, assertions reused", "nginx, auth_request and proxy_pass"];
 /// Where in [`WAYS`] is what the others are compared with.
 const DIRECT: usize = 0;
-const NGINX: usize = 2;
+const NGINX: usize = 3;
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { tokens, presented, measuring } = arguments;
     let core = measuring.cores()?.server;
-    let [folder, nginx_folder] = [tempfile::tempdir()?, tempfile::tempdir()?];
-    let filled = Filled::new(folder.path(), tokens, tokens.div_ceil(TOKENS_PER_OWNER)).await?;
+    let nginx_folder = tempfile::tempdir()?;
     let api = Server::yardstick("upstream", None, core)?;
     let options = Options { upstream: Some(api.address), core, ..Options::default() };
-    let tokenhouse = Tokenhouse::start(&filled, options)?;
-    let nginx = nginx::asking(nginx_folder.path(), tokenhouse.address, api.address, core)?;
+    // A store belongs to one server.
+    let signing = Gateway::start(tokens, presented, options).await?;
+    let reusing = Gateway::start(tokens, presented, Options { reuse_assertions: true, ..options }).await?;
+    let nginx = nginx::asking(nginx_folder.path(), signing.server.address, api.address, core)?;
     let wrk = Wrk::new(&measuring)?;
-    let requests: Vec<_> = filled
-        .presented(presented)
-        .map(|token| Request::get("/api/orders/4711?page=2").bearer(&token))
-        .collect();
-    refuse_strangers(&[&tokenhouse, &nginx])?;
+    refuse_strangers(&[&signing.server, &reusing.server, &nginx])?;
     // Whom the requests are sent to comes first. The CPU time of the API counts only when it is alone.
-    let servers: [&[&Server]; 3] = [&[&api], &[&tokenhouse], &[&nginx, &tokenhouse]];
-    let prepared = servers.map(|servers| wrk.prepare(servers[0].address, &requests, 200));
-    let prepared = prepared.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let servers: [&[&Server]; WAYS.len()] =
+        [&[&api], &[&signing.server], &[&reusing.server], &[&nginx, &signing.server]];
+    let requests = [&signing, &signing, &reusing, &signing].map(|gateway| &gateway.requests);
+    let prepared = servers.iter().zip(requests);
+    let prepared = prepared.map(|(servers, requests)| wrk.prepare(servers[0].address, requests, 200));
+    let prepared = prepared.collect::<Result<Vec<_>, _>>()?;
     let runs = measuring.take_turns(WAYS.len(), |way| {
-        tokenhouse.await_written_uses()?;
+        signing.server.await_written_uses()?;
+        reusing.server.await_written_uses()?;
         wrk.run(&prepared[way], servers[way])
     })?;
     tell(&measuring, &runs)
+}
+
+/// A gateway, with its store and requests that it lets through.
+struct Gateway {
+    server: Tokenhouse,
+    requests: Vec<Request>,
+    _folder: TempDir,
+}
+
+impl Gateway {
+    async fn start(tokens: usize, presented: usize, options: Options<'_>) -> Result<Self, Failure> {
+        let folder = tempfile::tempdir()?;
+        let filled = Filled::new(folder.path(), tokens, tokens.div_ceil(TOKENS_PER_OWNER)).await?;
+        let tokens = filled.presented(presented);
+        let requests = tokens.map(|token| Request::get("/api/orders/4711?page=2").bearer(&token)).collect();
+        Ok(Self { server: Tokenhouse::start(&filled, options)?, requests, _folder: folder })
+    }
 }
 
 /// Who doesn't ask would be fast.

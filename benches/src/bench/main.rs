@@ -16,8 +16,11 @@ mod startup;
 mod transports;
 mod writes;
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::{Parser, Subcommand};
-use tokenhouse_benches::Failure;
+use tokenhouse_benches::{Failure, commits};
 
 /// The allocator of the server, whose memory is measured here, too.
 #[global_allocator]
@@ -46,6 +49,12 @@ enum What {
     Startup(startup::Arguments),
     Transports(transports::Arguments),
     Writes(writes::Arguments),
+    /// Commits one row after the other to this file for so many seconds, and tells how many each second
+    #[command(hide = true)]
+    Commits {
+        file: PathBuf,
+        seconds: u64,
+    },
 }
 
 fn main() -> Result<(), Failure> {
@@ -64,6 +73,10 @@ fn main() -> Result<(), Failure> {
         What::Startup(arguments) => asynchronously(startup::run(arguments)),
         What::Transports(arguments) => asynchronously(transports::run(arguments)),
         What::Writes(arguments) => writes::run(arguments),
+        What::Commits { file, seconds } => asynchronously(async move {
+            println!("{}", commits::per_second(&file, Duration::from_secs(seconds)).await?);
+            Ok(())
+        }),
     }
 }
 

@@ -6,7 +6,7 @@ use tokenhouse_benches::fill::Filled;
 use tokenhouse_benches::report;
 use tokenhouse_benches::request::Request;
 use tokenhouse_benches::rounds::{Measuring, all, ratio};
-use tokenhouse_benches::server::raise_file_limit;
+use tokenhouse_benches::server::{Server, raise_file_limit};
 use tokenhouse_benches::tokenhouse::{Options, Tokenhouse, make_admin};
 use tokenhouse_benches::wrk::{CONNECTIONS, Run, Wrk};
 use tokenhouse_benches::{Failure, TOKENS_PER_OWNER};
@@ -18,13 +18,14 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 10_000)]
     tokens: usize,
     /// How many connections are too many
-    #[arg(long, value_delimiter = ',', default_value = "64,512,4096")]
+    #[arg(long, value_delimiter = ',', default_value = "64,512,2048")]
     connections: Vec<usize>,
     #[command(flatten)]
     measuring: Measuring,
 }
 
-const KINDS: [&str; 2] = ["forward-auth", "minting"];
+/// What a bare server loses shows what the system itself, and the load, lose with more connections.
+const KINDS: [&str; 3] = ["bare hyper, empty 200", "forward-auth", "minting"];
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { tokens, connections, measuring } = arguments;
@@ -34,21 +35,23 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let folder = tempfile::tempdir_in(&measuring.results)?;
     let filled = Filled::new(folder.path(), tokens, tokens.div_ceil(TOKENS_PER_OWNER)).await?;
     let (_, admin) = make_admin(&filled)?;
-    let options = Options { core: measuring.cores()?.server, ..Options::default() };
+    let core = measuring.cores()?.server;
+    let options = Options { core, ..Options::default() };
+    let hyper = Server::yardstick("hyper", None, core)?;
     let tokenhouse = Tokenhouse::start(&filled, options)?;
     let wrk = Wrk::new(&measuring)?;
     let connections: Vec<usize> = std::iter::once(CONNECTIONS).chain(connections).collect();
     let mut number = 0;
     let runs = measuring.take_turns(KINDS.len() * connections.len(), |case| {
         number += 1;
-        let (request, status) = if case < connections.len() {
-            (Request::forward_auth(&admin), 200)
-        } else {
-            (Request::minting(number, &admin), 201)
+        let (server, request, status): (&Server, _, _) = match case / connections.len() {
+            0 => (&hyper, Request::get("/"), 200),
+            1 => (&tokenhouse, Request::forward_auth(&admin), 200),
+            _ => (&tokenhouse, Request::minting(number, &admin), 201),
         };
-        let requests = wrk.prepare(tokenhouse.address, &[request], status)?;
+        let requests = wrk.prepare(server.address, &[request], status)?;
         let before = other_errors(&tokenhouse)?;
-        let run = wrk.overload(&requests, &[&tokenhouse], connections[case % connections.len()])?;
+        let run = wrk.overload(&requests, &[server], connections[case % connections.len()])?;
         if other_errors(&tokenhouse)? > before {
             return Err("requests were refused with another status than 503".into());
         }

@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// On how many connections tokens are minted
     #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
     connections: Vec<usize>,
+    /// By how many microseconds each sync of a file takes longer than on this disk
+    #[arg(long, default_value_t = 0)]
+    slow_sync: u32,
     #[command(flatten)]
     measuring: Measuring,
 }
@@ -33,14 +36,14 @@ struct Written {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { tokens, connections, measuring } = arguments;
+    let Arguments { tokens, connections, slow_sync, measuring } = arguments;
     let runtime = Runtime::new()?;
     // Not in memory, as a temporary folder may be: writing is what is measured.
     std::fs::create_dir_all(&measuring.results)?;
     let folder = tempfile::tempdir_in(&measuring.results)?;
     let filled = runtime.block_on(Filled::new(folder.path(), tokens, tokens.div_ceil(TOKENS_PER_OWNER)))?;
     let (_, admin) = make_admin(&filled)?;
-    let options = Options { core: measuring.cores()?.server, ..Options::default() };
+    let options = Options { core: measuring.cores()?.server, slow_sync, ..Options::default() };
     let tokenhouse = Tokenhouse::start(&filled, options)?;
     let wrk = Wrk::new(&measuring)?;
     let time = Duration::from_secs(measuring.seconds);
@@ -49,7 +52,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     // The first case is the bare loop.
     let runs = measuring.take_turns(1 + connections.len(), |case| {
         if case == 0 {
-            let per_second = runtime.block_on(commits::per_second(&folder.path().join("bare.db"), time))?;
+            let bare = folder.path().join("bare.db");
+            let per_second = commits::per_second_with_slow_syncs(&bare, time, slow_sync)?;
             return Ok(Written { per_second, p99_micros: f64::NAN });
         }
         number += 1;
@@ -63,10 +67,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     if there < minted {
         return Err(format!("{minted} tokens were answered as minted, but {there} are there").into());
     }
-    tell(&measuring, &connections, &runs)
+    let name = if slow_sync == 0 { "writes".into() } else { format!("writes-slow-sync-{slow_sync}") };
+    tell(&measuring, &measuring.name(&name), &connections, &runs)
 }
 
-fn tell(measuring: &Measuring, connections: &[usize], runs: &[Vec<Written>]) -> Result<(), Failure> {
+fn tell(
+    measuring: &Measuring,
+    file: &str,
+    connections: &[usize],
+    runs: &[Vec<Written>],
+) -> Result<(), Failure> {
     let mut table = vec![["", "each second", "/ bare loop", "p99 ms"].map(String::from)];
     let mut figures = Vec::new();
     let minting = connections.iter().map(|connections| format!("minted on {connections} connections"));
@@ -82,5 +92,5 @@ fn tell(measuring: &Measuring, connections: &[usize], runs: &[Vec<Written>]) -> 
         }));
     }
     report::print(&table);
-    report::write(&measuring.results, &measuring.name("writes"), &json!({ "writes": figures }))
+    report::write(&measuring.results, file, &json!({ "writes": figures }))
 }
