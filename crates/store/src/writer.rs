@@ -33,7 +33,7 @@ pub struct Writer {
     /// Every record is about the making of one of these.
     only_made: bool,
     /// The newest record, which is written with the next one or the commit.
-    newest: Option<Record>,
+    newest: Option<Box<Record>>,
     /// A statement failed or was given up half-way.
     broken: bool,
 }
@@ -103,7 +103,7 @@ impl Writer {
         }
         let record = draft.into_record(self.head.seq + 1, self.now);
         self.head = self.head.after(&record);
-        self.newest = Some(record);
+        self.newest = Some(Box::new(record));
         Ok(self.head.seq)
     }
 
