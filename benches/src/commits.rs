@@ -32,7 +32,12 @@ pub fn per_second_with_slow_syncs(file: &Path, time: Duration, micros: u32) -> R
     let mut command = Command::new(program);
     command.args(arguments).arg("commits").arg(file).arg(time.as_secs().to_string());
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+    let told = String::from_utf8(output.stdout)?;
+    let per_second: f64 = told.trim().parse().map_err(|_| format!("the bare loop told: {told:?}"))?;
+    if micros > 0 && per_second > 1e6 / f64::from(micros) {
+        return Err(format!("{per_second:.0} commits a second, although each sync takes {micros} µs").into());
+    }
+    Ok(per_second)
 }
 
 /// Commits one row after the other for some time and tells how many each second. `file` may exist from a

@@ -264,6 +264,11 @@ impl App {
         }
         let writer = self.store.begin(&self.clock).await?;
         self.feed.follow(writer.head().seq).await?;
+        // Nobody else commits during a turn. If the index shows another change than the newest, it shows a history
+        // that the database has lost, and what it says of the caller need not be so.
+        if self.feed.applied_head().await != writer.head() {
+            return Err(tokenhouse_store::Error::HistoryLost.into());
+        }
         Ok(writer)
     }
 

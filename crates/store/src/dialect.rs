@@ -211,7 +211,8 @@ impl Dialect {
     }
 
     /// Two statements in one that shares their values, where each changes one row; and how many rows it tells of. Each
-    /// statement is a journey to the database, and to another thread on SQLite.
+    /// statement is a journey to the database, and to another thread on SQLite. (sqlx may not take several with values
+    /// for ever. If it took the first only, the number of rows would say so.)
     pub(crate) fn both(self, first: &str, second: &str) -> (String, u64) {
         match self {
             Self::Sqlite => (format!("{first}; {second}"), 2),

@@ -98,6 +98,9 @@ impl Writer {
     pub async fn record(&mut self, draft: Draft) -> Result<i64, Error> {
         let makes = matches!(draft.action, Action::TokenGenerated | Action::TokenRotated);
         self.only_made &= makes && self.made.iter().any(|token| token.id.0 == draft.entity.id);
+        if self.broken {
+            return Err(Error::Broken);
+        }
         if let Some(newest) = self.newest.take() {
             self.execute(audit::insertion(&newest, &self.head)).await?;
         }

@@ -124,7 +124,7 @@ impl Assertion {
         let mut latest = kept.load_full();
         if latest.number != now.seconds() {
             latest = Arc::new(Second { number: now.seconds(), ..Second::default() });
-            // Whoever else does so at this moment only has to sign once more.
+            // Whoever else does so at this moment may replace it: then some are signed once more.
             kept.store(Arc::clone(&latest));
         }
         let signed = latest.signed.pin();

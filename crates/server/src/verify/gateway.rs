@@ -92,7 +92,6 @@ async fn pass(
     })?;
     let mut identity = HeaderMap::new();
     identity::add(&mut identity, &accepted);
-    // Its number has to be unique, which costs the system nothing.
     let assertion = app.assertion.of(&accepted, app.clock.now(), &app.assertion_ids)?;
     identity::add_assertion(&mut identity, assertion);
     let connection = parts.extensions.get::<Connection>();

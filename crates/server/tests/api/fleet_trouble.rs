@@ -193,6 +193,21 @@ async fn a_node_that_followed_a_history_that_is_lost_stops() {
     }
 }
 
+/// Who may what is asked of the index, so a change may not begin where the index knows more than the database.
+#[tokio::test]
+async fn nothing_is_changed_by_what_a_lost_history_says() {
+    let (first, _second) = pair().await;
+    let ada = first.person("Ada", Role::Admin).await;
+    drop(first.app.begin_unchecked().await.unwrap());
+    meddle(&first, "CREATE TABLE kept AS SELECT * FROM audit_head").await;
+    generate(&first, &ada.token, "lost", None).await;
+    let standby = "UPDATE audit_head SET (seq, hash, seal) = (SELECT seq, hash, seal FROM kept); \
+                   DELETE FROM changes WHERE seq > (SELECT seq FROM audit_head)";
+    meddle(&first, standby).await;
+    let begun = first.app.begin_unchecked().await.map(drop);
+    assert!(format!("{begun:?}").contains("HistoryLost"), "{begun:?}");
+}
+
 /// The same, and another change has taken the number of the lost one.
 #[tokio::test]
 async fn a_node_notices_that_another_change_has_the_number_of_its_newest() {

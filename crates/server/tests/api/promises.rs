@@ -1,13 +1,15 @@
 //! What an answer promises, in the cases where there is nothing left to do or something went wrong.
 
 use serde_json::json;
-use tokenhouse::auth::guard::Call;
+use tokenhouse::auth::guard::{Call, Credential, Origin};
+use tokenhouse::error::Error;
 use tokenhouse_core::audit::Action;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::people::Role;
+use tokenhouse_core::verdict::Reason;
 use tokenhouse_store::{tokens, users};
-use tokenhouse_testkit::server::{Account, TestServer};
+use tokenhouse_testkit::server::{Account, Database, TestServer};
 
 use super::{generate, is_accepted, set_revoked};
 
@@ -22,6 +24,42 @@ pub(crate) async fn revoked_but_not_followed(server: &TestServer, account: &Acco
     let draft = line.draft(Action::TokenRevoked, account.token_id, "first", serde_json::Map::new());
     writer.record(draft).await.unwrap();
     writer.commit().await.unwrap();
+}
+
+/// A call with this account's token, as it is when the request comes in.
+fn call(server: &TestServer, account: &Account) -> Call {
+    let hash = server.app.codec.read(account.token.expose().as_bytes()).unwrap().hash();
+    let owner = server.app.feed.index().owner(UserId(account.id)).unwrap();
+    let origin = Origin { ip: [127, 0, 0, 1].into(), request_id: None };
+    Call::of(owner, Credential::Token(TokenId(account.token_id), hash), origin)
+}
+
+/// The caller is looked at again when the turn has come, in an index that shows all that was committed before.
+#[tokio::test]
+async fn what_waited_while_the_token_lost_its_rights_is_not_done() {
+    for database in [Database::Sqlite, Database::Postgres] {
+        let server = TestServer::builder().on(database).start().await.without_background().await;
+        let people = server.people().await;
+        let of_service = call(&server, &people.service);
+        drop(server.app.begin(&of_service).await.unwrap());
+        revoked_but_not_followed(&server, &people.service).await;
+        let begun = server.app.begin(&of_service).await.map(drop);
+        assert!(matches!(begun, Err(Error::Unauthenticated(Some(Reason::Revoked)))), "{begun:?}");
+        let path = format!("/api/user-tokens/{}", people.service.token_id);
+        server.as_(&people.admin.token).delete(&path).await.expect(204);
+        let begun = server.app.begin(&of_service).await.map(drop);
+        assert!(matches!(begun, Err(Error::Unauthenticated(Some(Reason::Unknown)))), "{begun:?}");
+
+        let of_manager = call(&server, &people.manager);
+        let path = format!("/api/users/{}", people.manager.id);
+        let admin = server.as_(&people.admin.token);
+        admin.put(&path, &json!({ "role": "Member" })).await.expect(200);
+        let begun = server.app.begin(&of_manager).await.map(drop);
+        assert!(matches!(begun, Err(Error::Forbidden(_))), "{begun:?}");
+        admin.delete(&path).await.expect(204);
+        let begun = server.app.begin(&of_manager).await.map(drop);
+        assert!(matches!(begun, Err(Error::Unauthenticated(Some(Reason::Deactivated)))), "{begun:?}");
+    }
 }
 
 #[tokio::test]
