@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, StatusCode, redirect};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -45,16 +46,22 @@ pub struct Background {
     member: String,
     /// Names are used once.
     next: AtomicUsize,
+    runtime: Handle,
 }
 
 impl Background {
-    /// With the token of an Admin, who has [`PASSWORD`], and that of somebody with a few tokens.
-    pub fn new(address: SocketAddr, admin: String, member: String) -> Result<Arc<Self>, Failure> {
+    /// With the token of an Admin, who has [`PASSWORD`], and that of somebody with a few tokens. Works on `runtime`.
+    pub fn new(
+        address: SocketAddr,
+        admin: String,
+        member: String,
+        runtime: Handle,
+    ) -> Result<Arc<Self>, Failure> {
         // Refuses where it has been done already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none()).build()?;
         let base = format!("http://{address}");
-        Ok(Arc::new(Self { http, base, admin, member, next: AtomicUsize::new(0) }))
+        Ok(Arc::new(Self { http, base, admin, member, next: AtomicUsize::new(0), runtime }))
     }
 
     /// Works until `measured` is done, and hands on what that gave.
@@ -71,7 +78,7 @@ impl Background {
         let mut counters = Vec::new();
         for one in work {
             let done = Arc::new(AtomicUsize::new(0));
-            workers.spawn(Arc::clone(self).repeat(*one, Arc::clone(&done)));
+            workers.spawn_on(Arc::clone(self).repeat(*one, Arc::clone(&done)), &self.runtime);
             counters.push((one, done));
         }
         let measured = tokio::select! {

@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod commits;
 pub mod fill;
 pub mod h2load;
+pub mod in_process;
 pub mod logged;
 pub mod nginx;
 pub mod open_loop;

@@ -1,5 +1,6 @@
 //! Load at a fixed rate, however long answers take. Each time counts from the moment when the request was
-//! due, so a server that stalls is not spared the requests that it kept waiting.
+//! due, so a server that stalls is not spared the requests that it kept waiting. Where this side stalled, because the
+//! kernel gave its core to somebody else, the delays say nothing about the server and are left out.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -16,14 +17,45 @@ use crate::wrk::CONNECTIONS;
 /// The whole answer, which must have no body, has to fit.
 const ANSWER: usize = 4096;
 
+/// When the thread of the load has not come round to all its connections for so long, it has stalled.
+const STALL: Duration = Duration::from_micros(500);
+
 /// What one run gave.
 #[derive(Clone, Debug)]
-pub struct Delays(Vec<Duration>);
+pub struct Delays {
+    /// From when a request was due until it was answered, shortest first.
+    sorted: Vec<Duration>,
+    /// How many were left out, because the load had stalled.
+    left_out: usize,
+}
+
+/// From when until when.
+type Span = (Instant, Instant);
 
 impl Delays {
+    /// Of requests, from when each was due until it was answered. Those that overlap with one of these stalls of the
+    /// load, or with the time after it in which it sends what is overdue, are left out: as long as the stall, because
+    /// the load is at most half of what the server can answer.
+    fn new(answered: &[Span], stalls: &[Span]) -> Self {
+        let disturbed: Vec<_> = stalls.iter().map(|&(from, to)| (from, to + (to - from))).collect();
+        let mut sorted: Vec<_> = answered
+            .iter()
+            .filter(|(due, done)| !disturbed.iter().any(|(from, to)| due < to && from < done))
+            .map(|(due, done)| *done - *due)
+            .collect();
+        sorted.sort_unstable();
+        Self { left_out: answered.len() - sorted.len(), sorted }
+    }
+
+    /// Which share of all requests was left out, because the load had stalled.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn left_out(&self) -> f64 {
+        self.left_out as f64 / (self.left_out + self.sorted.len()) as f64
+    }
+
     /// So much of all, 0.99 for 99 of 100, came within this many microseconds.
     pub fn percentile_micros(&self, share: f64) -> f64 {
-        nearest_rank(&self.0, share).map_or(f64::NAN, |delay| delay.as_secs_f64() * 1e6)
+        nearest_rank(&self.sorted, share).map_or(f64::NAN, |delay| delay.as_secs_f64() * 1e6)
     }
 }
 
@@ -51,12 +83,26 @@ pub async fn run(
             sent.map_err(|error| error.to_string())
         });
     }
-    let mut delays = Vec::new();
+    let stalls = tokio::spawn(stalls(start + time));
+    let mut answered = Vec::new();
     while let Some(sent) = senders.join_next().await {
-        delays.append(&mut sent??);
+        answered.append(&mut sent??);
     }
-    delays.sort_unstable();
-    Ok(Delays(delays))
+    Ok(Delays::new(&answered, &stalls.await?))
+}
+
+/// When this thread had stalled, until `end`.
+async fn stalls(end: Instant) -> Vec<Span> {
+    let (mut stalls, mut last) = (Vec::new(), Instant::now());
+    while last < end {
+        yield_now().await;
+        let now = Instant::now();
+        if now - last > STALL {
+            stalls.push((last, now));
+        }
+        last = now;
+    }
+    stalls
 }
 
 async fn send(
@@ -65,10 +111,10 @@ async fn send(
     first: Instant,
     every: Duration,
     end: Instant,
-) -> Result<Vec<Duration>, Failure> {
+) -> Result<Vec<Span>, Failure> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    let (mut delays, mut due, mut answer) = (Vec::new(), first, [0; ANSWER]);
+    let (mut answered, mut due, mut answer) = (Vec::new(), first, [0; ANSWER]);
     while due < end {
         while Instant::now() < due {
             yield_now().await;
@@ -85,10 +131,10 @@ async fn send(
         if !answer.starts_with(b"HTTP/1.1 200 ") {
             return Err(String::from_utf8_lossy(&answer[..length]).into());
         }
-        delays.push(due.elapsed());
+        answered.push((due, Instant::now()));
         due += every;
     }
-    Ok(delays)
+    Ok(answered)
 }
 
 #[cfg(test)]
@@ -102,11 +148,36 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_the_nearest_rank() {
-        let delays = Delays((1..=200).map(Duration::from_micros).collect());
+        let due = Instant::now();
+        let answered: Vec<_> = (1..=200).map(|micros| (due, due + Duration::from_micros(micros))).collect();
+        let delays = Delays::new(&answered, &[]);
         assert_eq!(
             [0.0, 0.5, 0.99, 1.0].map(|share| delays.percentile_micros(share)),
             [1.0, 100.0, 198.0, 200.0]
         );
+    }
+
+    #[test]
+    fn what_a_stall_of_the_load_has_touched_is_left_out() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        // Before, into, in, over the stall; while what is overdue is sent; after that.
+        let answered = [(0, 10), (5, 11), (12, 13), (5, 30), (25, 26), (30, 31)];
+        let answered = answered.map(|(due, done)| (at(due), at(done)));
+        let delays = Delays::new(&answered, &[(at(10), at(20))]);
+        assert_eq!(delays.sorted, [1, 10].map(Duration::from_millis));
+        assert_eq!(delays.left_out(), 4.0 / 6.0);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_did_something_else_has_stalled() {
+        let watched = tokio::spawn(stalls(Instant::now() + Duration::from_millis(20)));
+        yield_now().await;
+        let busy = Instant::now();
+        thread::sleep(Duration::from_millis(30));
+        let woken = Instant::now();
+        let stalls = watched.await.unwrap();
+        assert!(stalls.iter().any(|(from, to)| *from <= busy && *to >= woken), "{stalls:?}");
     }
 
     /// As after a stall of a second, in which ten requests should have been sent.
@@ -122,10 +193,10 @@ mod tests {
         });
         let (now, every) = (Instant::now(), Duration::from_millis(100));
         let first = now.checked_sub(10 * every).unwrap();
-        let delays = send(address, "GET", first, every, now).await.unwrap();
-        assert_eq!(delays.len(), 10);
-        let late = |(number, delay): (u32, &Duration)| *delay >= every * (10 - number);
-        assert!((0..).zip(&delays).all(late), "{delays:?}");
+        let answered = send(address, "GET", first, every, now).await.unwrap();
+        assert_eq!(answered.len(), 10);
+        let late = |(number, (due, done)): (u32, &Span)| *done - *due >= every * (10 - number);
+        assert!((0..).zip(&answered).all(late), "{answered:?}");
         server.join().unwrap();
     }
 

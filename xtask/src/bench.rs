@@ -10,34 +10,31 @@ const BEGIN: &str = "rm -rf bench-results && mkdir bench-results";
 /// The stores of ten million tokens and the logs are large, and of no use for another run.
 const END: &str = "rm -rf bench-results/stores bench-results/logs";
 
-/// A benchmark of criterion; what follows is its name and arguments.
-const CRITERION: &str =
-    "CRITERION_HOME=\"$PWD\"/bench-results/criterion cargo bench --locked -p tokenhouse-benches --bench";
-
-const QUICK_CRITERION: [&str; 2] = ["hmac -- --quick", "verify -- --quick"];
-const FULL_CRITERION: [&str; 2] = ["hmac", "verify"];
-
-const QUICK: [&str; 17] = [
+const QUICK: [&str; 19] = [
+    "hmac --seconds 1",
+    "verify --seconds 1",
+    "memory --tokens 10000",
     "memory --tokens 100000",
-    "memory --tokens 1000000",
-    "load --rounds 2 --seconds 1 --presented 500",
+    "load --rounds 2 --seconds 1 --presented 500 --tokens 1000,100000",
     "load --rounds 1 --seconds 1 --presented 500 --tokens 1000 --unpinned",
     "transports --rounds 1 --seconds 1",
     "gateway --rounds 1 --seconds 1",
     "latency --rounds 1 --seconds 1",
     "writes --rounds 1 --seconds 1 --unpinned",
     "writes --rounds 1 --seconds 1 --unpinned --slow-sync 1000",
-    "overload --rounds 1 --seconds 2 --connections 64,512",
+    "overload --rounds 1 --seconds 1 --connections 64,512",
     "connections",
-    "startup --rounds 2",
+    "startup --rounds 2 --tokens 1000,100000",
     "pages --rounds 3",
     "directory --rounds 20 --made 800",
     "requests recording --rounds 1 --seconds 1",
-    "requests questions --rows 2000000 --asked 30 --rounds 1 --seconds 1",
+    "requests questions --rows 500000 --asked 30 --rounds 1 --seconds 1",
     "fleet --rounds 1 --seconds 1 --nodes 1,3,10 --revokes 50 --tokens 100000",
 ];
 
-const FULL: [&str; 20] = [
+const FULL: [&str; 22] = [
+    "hmac",
+    "verify --tokens 1000,1000000,10000000",
     "memory --tokens 1000000",
     "memory --tokens 10000000",
     "load --tokens 1000,1000000,10000000",
@@ -62,16 +59,9 @@ const FULL: [&str; 20] = [
 
 /// Measures. Figures and plots go to `bench-results`, which is emptied first.
 pub(crate) fn run(shell: &Shell, quick: bool) -> Result<(), ShellError> {
-    let (tokens, criterion, programs): (_, _, &[&str]) = if quick {
-        ("1000,1000000", QUICK_CRITERION, &QUICK)
-    } else {
-        ("1000,1000000,10000000", FULL_CRITERION, &FULL)
-    };
+    let programs: &[&str] = if quick { &QUICK } else { &FULL };
     shell.run(BUILD)?;
     shell.run(BEGIN)?;
-    for benchmark in criterion {
-        shell.run(&format!("TOKENHOUSE_BENCH_TOKENS={tokens} {CRITERION} {benchmark}"))?;
-    }
     for program in programs.iter().chain(&["plots"]) {
         shell.run(&format!("\"$CARGO_TARGET_DIR\"/release/tokenhouse-bench {program}"))?;
     }

@@ -52,7 +52,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     choose_password(&tokenhouse, &invitation)?;
     let token = filled.presented(1).next().ok_or("no token to present")?;
     let request = Request::forward_auth(&token);
-    let background = Background::new(tokenhouse.address, admin, token)?;
+    // A thread of its own, so that the load doesn't wait for it.
+    let others = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let background = Background::new(tokenhouse.address, admin, token, others.handle().clone())?;
 
     let wrk = Wrk::new(&measuring)?;
     let prepared = wrk.prepare(tokenhouse.address, std::slice::from_ref(&request), 200)?;
@@ -67,20 +69,29 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn tell(measuring: &Measuring, half: f64, runs: &[Vec<Delays>]) -> Result<(), Failure> {
-    let head = ["besides", "p50 µs", "p99 µs", "p99.9 µs", "p99 / nothing else"];
+    let head = ["besides", "p50 µs", "p99 µs", "p99.9 µs", "p99 / nothing else", "% left out"];
     let mut table = vec![head.map(String::from)];
     let mut figures = Vec::new();
     for ((name, _), rounds) in CASES.iter().zip(runs) {
         let [p50, p99, p999] =
             [0.5, 0.99, 0.999].map(|share| all(rounds, |run| run.percentile_micros(share)));
         let to_idle = ratio(rounds, &runs[0], |run| run.percentile_micros(0.99));
-        table.push([(*name).to_owned(), p50.text(0), p99.text(0), p999.text(0), to_idle.text(2)]);
+        let left_out = all(rounds, |run| 100.0 * run.left_out());
+        table.push([
+            (*name).to_owned(),
+            p50.text(0),
+            p99.text(0),
+            p999.text(0),
+            to_idle.text(2),
+            left_out.text(1),
+        ]);
         figures.push(json!({
             "besides": name,
             "p50_micros": p50.json(),
             "p99_micros": p99.json(),
             "p999_micros": p999.json(),
             "p99_ratio_to_nothing_else": to_idle.json(),
+            "percent_left_out": left_out.json(),
         }));
     }
     report::print(&table);

@@ -5,6 +5,7 @@ mod connections;
 mod directory;
 mod fleet;
 mod gateway;
+mod hmac;
 mod latency;
 mod load;
 mod memory;
@@ -14,6 +15,7 @@ mod plots;
 mod requests;
 mod startup;
 mod transports;
+mod verify;
 mod writes;
 
 use std::path::PathBuf;
@@ -39,6 +41,7 @@ enum What {
     Directory(directory::Arguments),
     Fleet(fleet::Arguments),
     Gateway(gateway::Arguments),
+    Hmac(hmac::Arguments),
     Latency(latency::Arguments),
     Load(load::Arguments),
     Memory(memory::Arguments),
@@ -48,6 +51,7 @@ enum What {
     Requests(requests::Arguments),
     Startup(startup::Arguments),
     Transports(transports::Arguments),
+    Verify(verify::Arguments),
     Writes(writes::Arguments),
     /// Commits one row after the other to this file for so many seconds, and tells how many each second
     #[command(hide = true)]
@@ -63,6 +67,7 @@ fn main() -> Result<(), Failure> {
         What::Directory(arguments) => asynchronously(directory::run(arguments)),
         What::Fleet(arguments) => asynchronously(fleet::run(arguments)),
         What::Gateway(arguments) => asynchronously(gateway::run(arguments)),
+        What::Hmac(arguments) => hmac::run(arguments),
         What::Latency(arguments) => latency::run(arguments),
         What::Load(arguments) => asynchronously(load::run(arguments)),
         What::Memory(arguments) => asynchronously(memory::run(arguments)),
@@ -72,6 +77,7 @@ fn main() -> Result<(), Failure> {
         What::Requests(arguments) => requests::run(arguments),
         What::Startup(arguments) => asynchronously(startup::run(arguments)),
         What::Transports(arguments) => asynchronously(transports::run(arguments)),
+        What::Verify(arguments) => verify::run(arguments),
         What::Writes(arguments) => writes::run(arguments),
         What::Commits { file, seconds } => asynchronously(async move {
             println!("{}", commits::per_second(&file, Duration::from_secs(seconds)).await?);

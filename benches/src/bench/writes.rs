@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     connections: Vec<usize>,
     /// By how many microseconds each sync of a file takes longer than on this disk. The program that does so takes
     /// time of the server's core, so with `--unpinned`
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, requires = "unpinned")]
     slow_sync: u32,
     #[command(flatten)]
     measuring: Measuring,

@@ -1,17 +1,25 @@
 //! HMAC-SHA256 with a key that is ready, by each of three libraries: of 300 bytes, as for the signature of
 //! a token, and of 40, as for its keyed hash.
-#![allow(clippy::expect_used, missing_docs)]
 
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use tokenhouse_benches::Failure;
+use tokenhouse_benches::in_process::Sampling;
 
 const KEY: [u8; 32] = [7; 32];
 
-fn hmac(criterion: &mut Criterion) {
-    let rustcrypto = Hmac::<Sha256>::new_from_slice(&KEY).expect("a key of any length is good");
+/// HMAC-SHA256 by each of three libraries, in process
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    sampling: Sampling,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let mut criterion = arguments.sampling.criterion();
+    let rustcrypto = Hmac::<Sha256>::new_from_slice(&KEY)?;
     let ring = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &KEY);
     let aws = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &KEY);
     for length in [40, 300] {
@@ -29,7 +37,5 @@ fn hmac(criterion: &mut Criterion) {
         group.bench_function("aws-lc-rs", |b| b.iter(|| by_aws(black_box(&message))));
         group.finish();
     }
+    Ok(())
 }
-
-criterion_group!(benches, hmac);
-criterion_main!(benches);

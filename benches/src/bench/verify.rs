@@ -1,22 +1,26 @@
 //! What the accept path costs in process: reading a token, finding it, the whole check, alone and
 //! with changes going in at the same time.
-//!
-//! `TOKENHOUSE_BENCH_TOKENS` says how many tokens there are, `1000,1000000` if it isn't set.
-//! 10,000,000 need about 3 GiB and a minute before the first figure.
-#![allow(clippy::expect_used, missing_docs)]
+#![allow(clippy::expect_used, reason = "criterion takes no errors")]
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use tokenhouse_benches::{NOW, Population, USE, codec, mint, owner, put_token};
+use criterion::{BenchmarkId, Criterion};
+use tokenhouse_benches::in_process::Sampling;
+use tokenhouse_benches::{Failure, NOW, Population, USE, codec, mint, owner, put_token};
 use tokenhouse_core::verdict::{self, Scope};
 
-/// The allocator of the server, which decides where tokens and owners lie.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+/// What a check costs in process
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// How many tokens there are; 10,000,000 need about 3 GiB and a minute before the first figure
+    #[arg(long, value_delimiter = ',', default_value = "1000,1000000")]
+    tokens: Vec<usize>,
+    #[command(flatten)]
+    sampling: Sampling,
+}
 
 const READERS: usize = 2;
 const CHANGES_PER_SECOND: u32 = 1_000;
@@ -24,23 +28,26 @@ const CHANGES_PER_SECOND: u32 = 1_000;
 /// Uses after which the notes about their networks are taken. There is room for more.
 const TAKEN_AT_A_TIME: usize = 100_000;
 
-fn form(criterion: &mut Criterion) {
-    let codec = codec().expect("randomness");
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let mut criterion = arguments.sampling.criterion();
+    form(&mut criterion)?;
+    for tokens in arguments.tokens {
+        let population = Population::new(tokens)?;
+        use_once(&population);
+        verify_one_by_one(&mut criterion, &population, tokens);
+        verify_under_changes(&mut criterion, &population, tokens);
+    }
+    Ok(())
+}
+
+fn form(criterion: &mut Criterion) -> Result<(), Failure> {
+    let codec = codec()?;
     criterion.bench_function("mint", |bencher| bencher.iter(|| mint(&codec, black_box(7), NOW)));
     let (text, _) = mint(&codec, 7, NOW);
     criterion.bench_function("read", |bencher| {
         bencher.iter(|| codec.read(black_box(text.expose().as_bytes())).is_ok());
     });
-}
-
-fn verify(criterion: &mut Criterion) {
-    let sizes = std::env::var("TOKENHOUSE_BENCH_TOKENS").unwrap_or_else(|_| "1000,1000000".into());
-    for tokens in sizes.split(',').map(|size| size.trim().parse::<usize>().expect("a number of tokens")) {
-        let population = Population::new(tokens).expect("randomness");
-        use_once(&population);
-        verify_one_by_one(criterion, &population, tokens);
-        verify_under_changes(criterion, &population, tokens);
-    }
+    Ok(())
 }
 
 fn verify_one_by_one(criterion: &mut Criterion, population: &Population, tokens: usize) {
@@ -119,6 +126,3 @@ fn change(population: &Population, over: &AtomicBool) {
         thread::sleep(due.saturating_sub(started.elapsed()));
     }
 }
-
-criterion_group!(benches, form, verify);
-criterion_main!(benches);
