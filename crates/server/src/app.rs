@@ -263,12 +263,9 @@ impl App {
             self.feed.follow_all().await?;
         }
         let writer = self.store.begin(&self.clock).await?;
-        self.feed.follow(writer.head().seq).await?;
-        // Nobody else commits during a turn. If the index shows another change than the newest, it shows a history
-        // that the database has lost, and what it says of the caller need not be so.
-        if self.feed.applied_head().await != writer.head() {
-            return Err(tokenhouse_store::Error::HistoryLost.into());
-        }
+        // Nobody else commits during a turn. What the index says of the caller is so only if it shows this very
+        // history.
+        self.feed.follow_to(writer.head()).await?;
         Ok(writer)
     }
 

@@ -129,7 +129,21 @@ impl Feed {
 
     /// Returns when the index shows everything up to `seq`.
     pub async fn follow(&self, seq: i64) -> Result<(), Error> {
+        self.advance(&mut *self.applied.lock().await, seq).await
+    }
+
+    /// Returns when the index shows everything up to the newest change, while nobody can commit another one.
+    ///
+    /// # Errors
+    /// [`Error::HistoryLost`] if the newest change that it shows is another one: then it shows a history that the
+    /// database has lost.
+    pub async fn follow_to(&self, newest: Head) -> Result<(), Error> {
         let mut applied = self.applied.lock().await;
+        self.advance(&mut applied, newest.seq).await?;
+        if *applied == newest { Ok(()) } else { Err(Error::HistoryLost) }
+    }
+
+    async fn advance(&self, applied: &mut Head, seq: i64) -> Result<(), Error> {
         while applied.seq < seq {
             let caught_up =
                 timeout(PATIENCE, self.catch_up(*applied)).await.map_err(|_| Error::too_slow())??;
