@@ -95,3 +95,50 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         self.note(shut)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    /// A socket that takes seven bytes before the other end reads.
+    fn narrow() -> (Socket<DuplexStream>, DuplexStream) {
+        let (near, far) = duplex(7);
+        (Socket::new(near, Arc::new(Activity::new()), None), far)
+    }
+
+    #[tokio::test]
+    async fn of_what_is_put_together_the_stream_may_take_a_part() {
+        let (mut socket, mut far) = narrow();
+        let slices = ["head ", "and ", "body"].map(|text| IoSlice::new(text.as_bytes()));
+        assert_eq!(socket.write_vectored(&slices).await.unwrap(), 7);
+        let mut read = [0; 7];
+        far.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"head an");
+    }
+
+    #[tokio::test]
+    async fn short_and_long_answers_arrive_as_they_are() {
+        for length in [1, SHORT - 5, SHORT - 4, 3 * SHORT] {
+            let (mut socket, mut far) = narrow();
+            let body: Vec<_> = (0..=u8::MAX).cycle().take(length).collect();
+            let sent = [b"head ".as_slice(), &body].concat();
+            let sending = async {
+                let mut slices = [IoSlice::new(b"head "), IoSlice::new(&body)];
+                let mut left = slices.as_mut_slice();
+                while !left.is_empty() {
+                    let written = socket.write_vectored(left).await.unwrap();
+                    IoSlice::advance_slices(&mut left, written);
+                }
+                socket.shutdown().await.unwrap();
+            };
+            let mut arrived = Vec::new();
+            let ((), read) = tokio::join!(sending, far.read_to_end(&mut arrived));
+            read.unwrap();
+            assert!(arrived == sent, "{length} bytes");
+        }
+    }
+}
