@@ -1,7 +1,8 @@
 //! Hashes and verifies passwords: Argon2id with 19 MiB, two passes and one lane, as OWASP recommends.
 //!
 //! Each takes tens of milliseconds and 19 MiB, so it is done off the threads that answer requests, a
-//! few at a time, on threads that yield to all others, and nobody waits long for their turn.
+//! few at a time, on threads that give way to all others at once, and nobody waits long for their turn. Where the
+//! machine is so busy that such a thread doesn't get on, another one does the same that only stands back.
 
 use std::sync::Arc;
 use std::thread;
@@ -11,6 +12,10 @@ use argon2::password_hash::phc;
 use argon2::password_hash::{Error as HashError, PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use prometheus_client::metrics::counter::Counter;
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
 use tokenhouse_core::password::{Password, PasswordHash, Typed};
 use tokenhouse_core::random::Random;
 use tokio::sync::{Semaphore, oneshot};
@@ -23,7 +28,10 @@ const PATIENCE: u64 = 5;
 /// The most that are computed at a time, however many cores there are.
 const AT_A_TIME: usize = 8;
 
-/// How far the threads that compute stand back: about a tenth of the time of a busy processor is left to them.
+/// How long a computation may take on a thread that gives way to all others, before another one is begun.
+const LEISURE: Duration = Duration::from_millis(300);
+
+/// How far the other threads stand back: about a tenth of the time of a busy processor is left to them.
 const NICENESS: i32 = 10;
 
 /// What is verified where there is no password, so that nobody can tell by the time it takes. Its
@@ -35,6 +43,8 @@ const NOBODYS: &str =
 #[derive(Debug)]
 pub struct Passwords {
     turns: Arc<Semaphore>,
+    /// As many threads may give way to all others, also when nobody waits for them any more.
+    leisurely: Arc<Semaphore>,
     computed: Counter,
 }
 
@@ -42,7 +52,9 @@ impl Passwords {
     /// With room for half as many at a time as there are cores. Each is counted.
     pub fn new(computed: Counter) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { turns: Arc::new(Semaphore::new((cores / 2).clamp(1, AT_A_TIME))), computed }
+        let at_a_time = (cores / 2).clamp(1, AT_A_TIME);
+        let permits = || Arc::new(Semaphore::new(at_a_time));
+        Self { turns: permits(), leisurely: permits(), computed }
     }
 
     /// The hash to be stored of a new password, with a salt of its own.
@@ -78,24 +90,67 @@ impl Passwords {
     /// Waits for its turn, and keeps it to the end, also when the caller goes away.
     async fn compute<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+        work: impl Fn() -> Result<T, Failure> + Send + Sync + 'static,
     ) -> Result<T, Error> {
         let turn = Arc::clone(&self.turns).acquire_owned();
         let turn = tokio::time::timeout(Duration::from_secs(PATIENCE), turn).await;
         let turn = turn.map_err(|_| Error::TooMany { retry_after: PATIENCE })?.map_err(Error::internal)?;
         self.computed.inc();
-        let (sender, computed) = oneshot::channel();
-        // A thread of its own, because none can be made less nice again.
-        let thread = thread::Builder::new().name("password".into()).spawn(move || {
+        let leisurely = Arc::clone(&self.leisurely).try_acquire_owned().ok();
+        let work = Arc::new(work);
+        let computed = tokio::spawn(async move {
             let _turn = turn;
-            // On Linux it is the thread that becomes nicer. Where that isn't allowed, it computes all the same.
-            let _ = rustix::process::setpriority_process(None, NICENESS);
-            // Whoever asked may be gone.
-            let _ = sender.send(work());
+            if let Some(permit) = leisurely {
+                let computed = on_a_thread(Manner::GivesWay, permit, Arc::clone(&work))?;
+                if let Ok(computed) = tokio::time::timeout(LEISURE, computed).await {
+                    return computed.map_err(Error::internal);
+                }
+            }
+            on_a_thread(Manner::StandsBack, (), work)?.await.map_err(Error::internal)
         });
-        thread.map_err(Error::internal)?;
-        computed.await.map_err(Error::internal)?.map_err(Error::internal)
+        computed.await.map_err(Error::internal)??.map_err(Error::internal)
     }
+}
+
+/// How a thread treats others.
+#[derive(Clone, Copy)]
+enum Manner {
+    /// Runs only while no other wants to.
+    GivesWay,
+    /// Gets less time than others.
+    StandsBack,
+}
+
+impl Manner {
+    /// On Linux it is the thread that does so. Where that isn't allowed, it computes all the same.
+    fn adopt(self) {
+        match self {
+            Self::GivesWay => {
+                let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+                let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+            }
+            Self::StandsBack => {
+                let _ = rustix::process::setpriority_process(None, NICENESS);
+            }
+        }
+    }
+}
+
+/// Works on a thread of its own, because none can go back to another manner. It has `permit` to the end.
+fn on_a_thread<T: Send + 'static>(
+    manner: Manner,
+    permit: impl Send + 'static,
+    work: Arc<impl Fn() -> T + Send + Sync + 'static>,
+) -> Result<oneshot::Receiver<T>, Error> {
+    let (sender, computed) = oneshot::channel();
+    let computing = move || {
+        let _permit = permit;
+        manner.adopt();
+        // Whoever asked may be gone.
+        let _ = sender.send(work());
+    };
+    thread::Builder::new().name("password".into()).spawn(computing).map_err(Error::internal)?;
+    Ok(computed)
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -107,6 +162,8 @@ fn argon2() -> Result<Argon2<'static>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use thread_priority::thread_schedule_policy;
+
     use super::*;
 
     async fn hash(text: &str) -> PasswordHash {
@@ -146,17 +203,43 @@ mod tests {
         assert!(matches!(refused, Err(Error::Internal(_))));
     }
 
+    /// Name, policy and niceness of this thread.
+    fn manner() -> (Option<String>, ThreadSchedulePolicy, i32) {
+        let name = thread::current().name().map(str::to_owned);
+        (name, thread_schedule_policy().unwrap(), rustix::process::nice(0).unwrap())
+    }
+
     #[tokio::test]
-    async fn it_is_computed_on_a_thread_of_its_own_that_stands_back() {
-        let before = rustix::process::nice(0).unwrap();
+    async fn it_is_computed_on_a_thread_of_its_own_that_gives_way() {
+        let before = manner();
+        let computed = Passwords::new(Counter::default()).compute(|| Ok(manner())).await.unwrap();
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        assert_eq!((computed.0.as_deref(), computed.1), (Some("password"), idle));
+        assert_eq!(manner(), before, "nobody else gives way");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_that_thread_does_not_get_on_another_one_computes_that_stands_back() {
         let passwords = Passwords::new(Counter::default());
-        let computed = passwords.compute(|| {
-            let name = thread::current().name().map(str::to_owned);
-            Ok((name, rustix::process::nice(0)?))
+        let all = passwords.leisurely.available_permits();
+        let other = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+        let niceness = rustix::process::nice(0).unwrap().max(NICENESS);
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let ended = std::sync::Mutex::new(ended);
+        let computed = passwords.compute(move || {
+            let manner = manner();
+            if manner.1 != other {
+                let _ = ended.lock().unwrap().recv();
+            }
+            Ok(manner)
         });
-        let stepped_back = before.max(NICENESS);
-        assert_eq!(computed.await.unwrap(), (Some("password".to_owned()), stepped_back));
-        assert_eq!(rustix::process::nice(0).unwrap(), before, "nobody else stands back");
+        assert_eq!(computed.await.unwrap(), (Some("password".to_owned()), other, niceness));
+        assert_eq!(passwords.leisurely.available_permits(), all - 1, "the thread is still there");
+        assert_eq!(passwords.turns.available_permits(), all, "but has nobody's turn");
+        drop(end);
+        let _all = passwords.leisurely.acquire_many(u32::try_from(all).unwrap()).await.unwrap();
+        // While none may give way, nobody waits for one.
+        assert_eq!(passwords.compute(|| Ok(manner().1)).await.unwrap(), other);
     }
 
     #[tokio::test(start_paused = true)]
