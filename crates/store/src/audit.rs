@@ -386,9 +386,17 @@ const INSERTION: &str = "INSERT INTO changes (seq, at, action, entity_kind, enti
      actor_user_id, actor_name, actor_type, via_kind, via_token, ip, request_id, changes, hash) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
-/// What comes after [`INSERTION`] and has two values in common with it.
-const HEAD_UPDATE: &str =
-    "UPDATE audit_head SET seq = $1, hash = $16, seal = $17 WHERE id = 1 AND seq = $18 AND hash = $19";
+/// What comes after [`INSERTION`] and has two values in common with it: replaces the head. Fails if it isn't the one
+/// that is told, since no column may be null; where somebody replaces it meanwhile, PostgreSQL changes no row.
+const NEW_HEAD: &str = "INSERT INTO audit_head (id, seq, hash, seal) \
+     VALUES (1, (SELECT $1 FROM audit_head WHERE id = 1 AND seq = $18 AND hash = $19), $16, $17) \
+     ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, seal = excluded.seal \
+     WHERE audit_head.seq = $18 AND audit_head.hash = $19";
+
+/// The head in the database is not the one that was sealed last.
+pub(crate) fn set_back() -> Error {
+    Error::Corrupt("the head of the audit trail; `tokenhouse audit verify` tells what is wrong".into())
+}
 
 /// The insertion of a record whose hash is that of `head`.
 pub(crate) fn insertion(record: &Record, head: &Head) -> Query {
@@ -396,20 +404,18 @@ pub(crate) fn insertion(record: &Record, head: &Head) -> Query {
 }
 
 /// The same for the last record of a transaction: replaces the head of the trail by a newer one, sealed, if it
-/// still is the one `before`. Also tells how many rows that changes.
+/// still is the one `before`, and fails otherwise.
 pub(crate) fn last_insertion(
     dialect: Dialect,
     record: &Record,
     before: &Head,
     head: &Head,
     seal: &Seal,
-) -> (Query, u64) {
-    let (text, changed) = dialect.both(INSERTION, HEAD_UPDATE);
-    let query = bind(sqlx::query(AssertSqlSafe(text)), record, head)
+) -> Query {
+    bind(sqlx::query(AssertSqlSafe(dialect.last(INSERTION, NEW_HEAD))), record, head)
         .bind(seal.of(head).to_vec())
         .bind(before.seq)
-        .bind(before.hash.as_slice());
-    (query, changed)
+        .bind(before.hash.as_slice())
 }
 
 fn bind(query: Query, record: &Record, head: &Head) -> Query {

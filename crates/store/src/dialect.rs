@@ -210,14 +210,24 @@ impl Dialect {
         }
     }
 
-    /// Two statements in one that shares their values, where each changes one row; and how many rows it tells of. Each
-    /// statement is a journey to the database, and to another thread on SQLite. (sqlx may not take several with values
-    /// for ever. If it took the first only, the number of rows would say so.)
-    pub(crate) fn both(self, first: &str, second: &str) -> (String, u64) {
+    /// The last two statements of a transaction, which share their values and change one row each, in one; with the
+    /// commit where that can go with them. Each statement is a journey to the database, and to another thread on SQLite.
+    pub(crate) fn last(self, first: &str, second: &str) -> String {
         match self {
-            Self::Sqlite => (format!("{first}; {second}"), 2),
+            // The first one that fails ends it.
+            Self::Sqlite => format!("{first}; {second}; COMMIT"),
             // With values it takes one statement only.
-            Self::Postgres => (format!("WITH first AS ({first}) {second}"), 1),
+            Self::Postgres => format!("WITH first AS ({first}) {second}"),
+        }
+    }
+
+    /// How many rows the database says that these have changed. (sqlx may not take several with values for ever. If it
+    /// left one out, it would be fewer.)
+    pub(crate) const fn rows_of_last(self) -> u64 {
+        match self {
+            // To `COMMIT` it counts those of the statement before once more.
+            Self::Sqlite => 3,
+            Self::Postgres => 1,
         }
     }
 

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
 
+use crate::sql::Query;
 use crate::turns::Turn;
 use crate::{Cause, Error};
 
@@ -71,12 +72,21 @@ impl Durability {
 
     /// Commits. What it changed is visible then; to have it on disk, [`Self::settle`].
     pub(crate) async fn commit(&self, turn: &mut Turn) -> Result<(), Error> {
-        let Some(syncs) = &self.0 else { return turn.commit().await };
+        self.while_committing(turn.commit()).await
+    }
+
+    /// The same with the last statement of the transaction.
+    pub(crate) async fn commit_with(&self, turn: &mut Turn, last: Query) -> Result<(), Error> {
+        self.while_committing(turn.commit_with(last)).await
+    }
+
+    async fn while_committing(&self, commit: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+        let Some(syncs) = &self.0 else { return commit.await };
         syncs.check()?;
         let number = syncs.begin();
         // Given up half-way it may still be written. It then ends with the next one, and until then
         // counts as not durable.
-        let committed = turn.commit().await;
+        let committed = commit.await;
         syncs.end(number);
         committed
     }

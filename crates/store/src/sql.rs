@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::{Any, AssertSqlSafe, Decode, Row as _, Type};
+use sqlx::{Any, AssertSqlSafe, Decode, Execute as _, Row as _, Type};
 use tokenhouse_core::audit::Head;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::people::fold;
@@ -15,6 +15,12 @@ use crate::{Connection, Error};
 
 /// A statement with its values, ready to run.
 pub(crate) type Query = sqlx::query::Query<'static, Any, AnyArguments>;
+
+/// A statement and one before it, which has no values, in one.
+pub(crate) fn after(first: &str, mut second: Query) -> Result<Query, Error> {
+    let values = second.take_arguments().map_err(sqlx::Error::Encode)?.unwrap_or_default();
+    Ok(sqlx::query_with(AssertSqlSafe(format!("{first}; {}", second.sql().as_str())), values))
+}
 
 /// How many rows or ids go into one statement. Well below what both databases allow.
 pub(crate) const BATCH: usize = 500;

@@ -187,6 +187,12 @@ impl Store {
         self.writers.begin().await
     }
 
+    /// The same for a transaction that may begin with its first statement.
+    pub(crate) async fn begin_with_first(&self) -> Result<Turn, Error> {
+        self.durability.check()?;
+        self.writers.begin_with_first().await
+    }
+
     /// Begins a transaction that writes when tokens were last used, and no change: it has no number, so on
     /// PostgreSQL others may write meanwhile.
     pub(crate) async fn begin_uses(&self) -> Result<Turn, Error> {

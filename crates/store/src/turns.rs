@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::any::AnyConnectOptions;
+use sqlx::error::{DatabaseError, ErrorKind};
 use tokenhouse_core::audit::Head;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use crate::dialect::Dialect;
+use crate::sql::Query;
 use crate::store::SILENCE;
-use crate::{Connection, Error};
+use crate::{Connection, Error, audit};
 
 /// Gives out turns to write. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ struct Kept {
 pub(crate) struct Turn {
     kept: OwnedMappedMutexGuard<Slot, Kept>,
     turns: Turns,
+    /// What begins the transaction, if it hasn't begun.
+    beginning: Option<&'static str>,
 }
 
 impl Turns {
@@ -57,30 +61,45 @@ impl Turns {
 
     /// Waits for a turn and begins a transaction, and until no other process is in one with changes.
     pub(crate) async fn begin(&self) -> Result<Turn, Error> {
-        self.begin_with(self.dialect.lock_writers()).await
+        let turn = async {
+            let mut turn = self.next().await?;
+            turn.begin().await?;
+            // A statement of its own: if it fails, the transaction is there to be rolled back.
+            if let Some(lock) = self.dialect.lock_writers() {
+                sqlx::query(lock).execute(&mut *turn).await?;
+            }
+            Ok(turn)
+        };
+        self.in_time(turn).await
+    }
+
+    /// The same, but where no other process writes, the transaction only begins with its first statement that writes,
+    /// which is run together with [`Turn::beginning`]. What is read before is the same: nobody else has the turn.
+    pub(crate) async fn begin_with_first(&self) -> Result<Turn, Error> {
+        if self.dialect.is_remote() { self.begin().await } else { self.in_time(self.next()).await }
     }
 
     /// Waits for a turn and begins a transaction without changes, which have numbers.
     pub(crate) async fn begin_unnumbered(&self) -> Result<Turn, Error> {
-        self.begin_with(None).await
+        let turn = async {
+            let mut turn = self.next().await?;
+            turn.begin().await?;
+            Ok(turn)
+        };
+        self.in_time(turn).await
     }
 
-    async fn begin_with(&self, lock: Option<&'static str>) -> Result<Turn, Error> {
-        let begun = timeout(self.patience, async {
-            let mut slot = Arc::clone(&self.slot).lock_owned().await;
-            self.prepare(&mut slot).await?;
-            let kept = OwnedMutexGuard::try_map(slot, |slot| slot.kept.as_mut());
-            let mut turn = Turn { kept: kept.map_err(|_| sqlx::Error::PoolClosed)?, turns: self.clone() };
-            // From here on until it is known to have ended.
-            turn.kept.clean = false;
-            sqlx::query(self.dialect.begin_write()).execute(&mut *turn).await?;
-            // A statement of its own: if it fails, the transaction is there to be rolled back.
-            if let Some(lock) = lock {
-                sqlx::query(lock).execute(&mut *turn).await?;
-            }
-            Ok(turn)
-        });
-        begun.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(Error::from)
+    /// Waits for a turn.
+    async fn next(&self) -> Result<Turn, sqlx::Error> {
+        let mut slot = Arc::clone(&self.slot).lock_owned().await;
+        self.prepare(&mut slot).await?;
+        let kept = OwnedMutexGuard::try_map(slot, |slot| slot.kept.as_mut());
+        let kept = kept.map_err(|_| sqlx::Error::PoolClosed)?;
+        Ok(Turn { kept, turns: self.clone(), beginning: Some(self.dialect.begin_write()) })
+    }
+
+    async fn in_time(&self, turn: impl Future<Output = Result<Turn, sqlx::Error>>) -> Result<Turn, Error> {
+        timeout(self.patience, turn).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(Error::from)
     }
 
     /// The connection, outside any transaction, to set the database up.
@@ -135,6 +154,11 @@ impl Turns {
     }
 }
 
+/// Whether the head that is replaced was not there.
+fn is_of_another_head(refused: &dyn DatabaseError) -> bool {
+    refused.kind() == ErrorKind::NotNullViolation && refused.message().contains("audit_head")
+}
+
 /// Whether the database is not one that only reads, as a standby, where that may be.
 async fn is_writable(dialect: Dialect, connection: &mut Connection) -> bool {
     let Some(question) = dialect.is_writable() else { return true };
@@ -154,14 +178,52 @@ impl Turn {
         self.kept.head = (!self.turns.dialect.is_remote()).then_some(head);
     }
 
+    /// Begins the transaction, if it hasn't begun.
+    pub(crate) async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        if let Some(begin) = self.beginning() {
+            sqlx::query(begin).execute(&mut **self).await?;
+        }
+        Ok(())
+    }
+
+    /// The statement that begins the transaction, if it hasn't begun. It counts as begun from here on.
+    pub(crate) fn beginning(&mut self) -> Option<&'static str> {
+        let begin = self.beginning.take()?;
+        // Until it is known to have ended.
+        self.kept.clean = false;
+        Some(begin)
+    }
+
     /// Commits. The turn lasts until it is dropped.
     pub(crate) async fn commit(&mut self) -> Result<(), Error> {
-        // SQLite's own would be written later all the same.
-        let patience = if self.turns.dialect.is_remote() { self.turns.patience } else { Duration::MAX };
+        let patience = self.patience_with_commits();
         let commit = sqlx::query("COMMIT").execute(&mut **self);
         timeout(patience, commit).await.map_err(|_| Error::too_slow())??;
         self.kept.clean = true;
         Ok(())
+    }
+
+    /// Commits with the last statement of the transaction, as [`Dialect::last`] makes it.
+    pub(crate) async fn commit_with(&mut self, last: Query) -> Result<(), Error> {
+        let (dialect, patience) = (self.turns.dialect, self.patience_with_commits());
+        let written = timeout(patience, last.execute(&mut **self)).await.map_err(|_| Error::too_slow())?;
+        let written = written.map_err(|error| match error {
+            sqlx::Error::Database(refused) if is_of_another_head(refused.as_ref()) => audit::set_back(),
+            other => other.into(),
+        })?;
+        if written.rows_affected() != dialect.rows_of_last() {
+            return Err(audit::set_back());
+        }
+        if dialect.is_remote() {
+            return self.commit().await;
+        }
+        self.kept.clean = true;
+        Ok(())
+    }
+
+    fn patience_with_commits(&self) -> Duration {
+        // SQLite's own would be written later all the same.
+        if self.turns.dialect.is_remote() { self.turns.patience } else { Duration::MAX }
     }
 }
 

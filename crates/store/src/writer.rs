@@ -15,10 +15,11 @@ use crate::sql::Query;
 use crate::store::PATIENCE;
 use crate::tokens::Entry;
 use crate::turns::Turn;
-use crate::{Connection, Error, Store, audit};
+use crate::{Connection, Error, Store, audit, sql};
 
 /// One write transaction; all others wait until it ends. Dropped, it is rolled back. After an
-/// error it can only be dropped.
+/// error it can only be dropped. As a connection it is there to read: only the statements that this module runs
+/// are sure to be in the transaction, which may begin with the first of them.
 #[derive(Debug)]
 pub struct Writer {
     turn: Turn,
@@ -54,14 +55,14 @@ impl DerefMut for Writer {
 
 impl Writer {
     pub(crate) async fn begin(store: &Store, clock: &Clock) -> Result<Self, Error> {
-        let mut turn = store.begin_write().await?;
+        let mut turn = store.begin_with_first().await?;
         let head = if let Some(head) = turn.head() {
             head
         } else {
             let (head, mac) = audit::head(&mut turn).await?;
             // A head that somebody set back must not be sealed again by the next record.
             if !store.seal.holds(&head, &mac) {
-                return Err(set_back());
+                return Err(audit::set_back());
             }
             turn.keep_head(head);
             head
@@ -127,11 +128,9 @@ impl Writer {
         }
         let newest = self.newest.take().ok_or(Error::Unrecorded)?;
         let dialect = Dialect::of(&self.turn);
-        let (last, changes) = audit::last_insertion(dialect, &newest, &self.before, &self.head, &self.seal);
-        if self.execute(last).await? != changes {
-            return Err(set_back());
-        }
-        self.durability.commit(&mut self.turn).await?;
+        let last = audit::last_insertion(dialect, &newest, &self.before, &self.head, &self.seal);
+        in_time(self.turn.begin()).await?;
+        self.durability.commit_with(&mut self.turn, last).await?;
         self.turn.keep_head(self.head);
         let Self { turn, before, head, made, only_made, .. } = self;
         Ok(Committed { before, head, made: only_made.then_some(made), _turn: turn })
@@ -140,6 +139,7 @@ impl Writer {
     /// Runs a statement and tells how many rows it changed.
     pub(crate) async fn execute(&mut self, query: Query) -> Result<u64, Error> {
         self.enter()?;
+        in_time(self.turn.begin()).await?;
         let result = in_time(query.execute(&mut *self.turn)).await?;
         self.broken = false;
         Ok(result.rows_affected())
@@ -155,8 +155,13 @@ impl Writer {
     /// Runs an insertion that returns the id it gave.
     pub(crate) async fn insert(&mut self, query: Query) -> Result<i64, Error> {
         self.enter()?;
-        let row: AnyRow = in_time(query.fetch_one(&mut *self.turn)).await?;
-        let id = row.try_get(0)?;
+        let query = match self.turn.beginning() {
+            Some(begin) => sql::after(begin, query)?,
+            None => query,
+        };
+        // Of two statements, the first one has no row, which would be the end for who asks for one row.
+        let rows: Vec<AnyRow> = in_time(query.fetch_all(&mut *self.turn)).await?;
+        let id = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
         self.broken = false;
         Ok(id)
     }
@@ -170,10 +175,6 @@ impl Writer {
 /// What a statement that writes gives, if the database doesn't fall silent: the turn must not wait for ever.
 pub(crate) async fn in_time<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
     Ok(timeout(PATIENCE, statement).await.map_err(|_| Error::too_slow())??)
-}
-
-fn set_back() -> Error {
-    Error::Corrupt("the head of the audit trail; `tokenhouse audit verify` tells what is wrong".into())
 }
 
 /// What was committed. Nobody else writes until it is dropped.

@@ -16,6 +16,7 @@ on_both!(
     a_change_of_any_column_is_found,
     missing_records_are_found,
     a_head_that_was_set_back_is_found_and_never_sealed_again,
+    nothing_is_written_after_a_head_that_is_gone,
     a_long_trail_verifies,
     a_filter_finds_what_it_asks_for,
     pages_follow_each_other_newest_first,
@@ -168,6 +169,20 @@ async fn a_head_that_was_set_back_is_found_and_never_sealed_again(s: Setting) {
     }
     assert!(matches!(s.store.begin(&Clock::turned(NOW)).await, Err(Error::Corrupt(_))));
     assert_eq!(verify(&s, None).await, Err(Broken::SealBroken(1)));
+}
+
+async fn nothing_is_written_after_a_head_that_is_gone(s: Setting) {
+    write(&s, NOW, vec![draft(Action::TokenGenerated, 1)]).await;
+    s.execute("DELETE FROM audit_head").await;
+    let written = async {
+        let mut w = s.store.begin(&Clock::turned(NOW)).await?;
+        w.record(draft(Action::TokenRevoked, 1)).await?;
+        w.commit().await
+    };
+    assert!(matches!(written.await, Err(Error::Corrupt(_))));
+    let count = "SELECT count(*) FROM changes";
+    let changes: i64 = sqlx::query_scalar(count).fetch_one(&mut s.raw().await).await.unwrap();
+    assert_eq!(changes, 1);
 }
 
 async fn a_long_trail_verifies(s: Setting) {

@@ -142,7 +142,9 @@ async fn a_locked_sqlite_file_is_unavailable() {
     let s = Setting::sqlite().await;
     let mut raw = s.raw().await;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
-    assert!(matches!(s.store.begin(&Clock::turned(NOW)).await, Err(Error::Unavailable(_))));
+    let mut w = s.begin().await;
+    w.record(draft(Action::UserCreated, 1)).await.unwrap();
+    assert!(matches!(w.commit().await, Err(Error::Unavailable(_))));
     assert!(audit::head(&mut *s.read().await).await.is_ok());
     sqlx::query("ROLLBACK").execute(&mut raw).await.unwrap();
     s.human("ada").await;
