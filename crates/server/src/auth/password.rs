@@ -113,9 +113,9 @@ impl Passwords {
 }
 
 /// How a thread treats others.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Manner {
-    /// Runs only while no other wants to.
+    /// Gets next to no time while others want all of it, and gives way as soon as one does.
     GivesWay,
     /// Gets less time than others.
     StandsBack,
@@ -124,19 +124,16 @@ enum Manner {
 impl Manner {
     /// On Linux it is the thread that does so. Where that isn't allowed, it computes all the same.
     fn adopt(self) {
-        match self {
-            Self::GivesWay => {
-                let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-                let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
-            }
-            Self::StandsBack => {
-                let _ = rustix::process::setpriority_process(None, NICENESS);
-            }
+        let _ = rustix::process::setpriority_process(None, NICENESS);
+        if self == Self::GivesWay {
+            let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+            let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
         }
     }
 }
 
-/// Works on a thread of its own, because none can go back to another manner. It has `permit` to the end.
+/// Works on a thread of its own, because none can go back to another manner, unless nobody waits for it by then. The
+/// thread has `permit` until it has worked.
 fn on_a_thread<T: Send + 'static>(
     manner: Manner,
     permit: impl Send + 'static,
@@ -144,13 +141,21 @@ fn on_a_thread<T: Send + 'static>(
 ) -> Result<oneshot::Receiver<T>, Error> {
     let (sender, computed) = oneshot::channel();
     let computing = move || {
-        let _permit = permit;
         manner.adopt();
-        // Whoever asked may be gone.
-        let _ = sender.send(work());
+        answer(sender, permit, work);
     };
     thread::Builder::new().name("password".into()).spawn(computing).map_err(Error::internal)?;
     Ok(computed)
+}
+
+fn answer<T>(sender: oneshot::Sender<T>, permit: impl Send, work: Arc<impl Fn() -> T>) {
+    if sender.is_closed() {
+        return;
+    }
+    let done = work();
+    // Whoever is woken by the answer finds the permit there.
+    drop((permit, work));
+    let _ = sender.send(done);
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -212,13 +217,13 @@ mod tests {
     #[tokio::test]
     async fn it_is_computed_on_a_thread_of_its_own_that_gives_way() {
         let before = manner();
-        let computed = Passwords::new(Counter::default()).compute(|| Ok(manner())).await.unwrap();
+        let computed = on_a_thread(Manner::GivesWay, (), Arc::new(manner)).unwrap().await.unwrap();
         let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
         assert_eq!((computed.0.as_deref(), computed.1), (Some("password"), idle));
         assert_eq!(manner(), before, "nobody else gives way");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn where_that_thread_does_not_get_on_another_one_computes_that_stands_back() {
         let passwords = Passwords::new(Counter::default());
         let all = passwords.leisurely.available_permits();
@@ -240,6 +245,13 @@ mod tests {
         let _all = passwords.leisurely.acquire_many(u32::try_from(all).unwrap()).await.unwrap();
         // While none may give way, nobody waits for one.
         assert_eq!(passwords.compute(|| Ok(manner().1)).await.unwrap(), other);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_computed() {
+        let (sender, computed) = oneshot::channel::<()>();
+        drop(computed);
+        answer(sender, (), Arc::new(|| panic!("nobody waits")));
     }
 
     #[tokio::test(start_paused = true)]
