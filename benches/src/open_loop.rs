@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, yield_now};
@@ -17,7 +18,7 @@ use crate::wrk::CONNECTIONS;
 /// The whole answer, which must have no body, has to fit.
 const ANSWER: usize = 4096;
 
-/// When the thread of the load has not come round to all its connections for so long, it has stalled.
+/// For so long, somebody else has the core of the load before that counts as a stall.
 const STALL: Duration = Duration::from_micros(500);
 
 /// What one run gave.
@@ -33,16 +34,17 @@ pub struct Delays {
 type Span = (Instant, Instant);
 
 impl Delays {
-    /// Of requests, from when each was due until it was answered. Those that overlap with one of these stalls of the
-    /// load, or with the time after it in which it sends what is overdue, are left out: as long as the stall, because
-    /// the load is at most half of what the server can answer.
+    /// Of requests, from when each was due until it was answered. Those are left out that were due in one of these
+    /// stalls of the load, or in the time after it in which it sends what is overdue: as long as the stall, because it
+    /// is at most half of what the server can answer. Of those that waited for the server when a stall began, nobody
+    /// knows when they were answered; they count until then.
     fn new(answered: &[Span], stalls: &[Span]) -> Self {
-        let disturbed: Vec<_> = stalls.iter().map(|&(from, to)| (from, to + (to - from))).collect();
-        let mut sorted: Vec<_> = answered
-            .iter()
-            .filter(|(due, done)| !disturbed.iter().any(|(from, to)| due < to && from < done))
-            .map(|(due, done)| *done - *due)
-            .collect();
+        let delay = |(due, done): &Span| {
+            let disturbed = stalls.iter().any(|(from, to)| from <= due && *due < *to + (*to - *from));
+            let waited = stalls.iter().map(|(from, _)| *from).filter(|from| due < from && from < done).min();
+            (!disturbed).then(|| waited.unwrap_or(*done) - *due)
+        };
+        let mut sorted: Vec<_> = answered.iter().filter_map(delay).collect();
         sorted.sort_unstable();
         Self { left_out: answered.len() - sorted.len(), sorted }
     }
@@ -91,18 +93,24 @@ pub async fn run(
     Ok(Delays::new(&answered, &stalls.await?))
 }
 
-/// When this thread had stalled, until `end`.
+/// When somebody else had the core of this thread, until `end`. What the thread did itself is no stall.
 async fn stalls(end: Instant) -> Vec<Span> {
-    let (mut stalls, mut last) = (Vec::new(), Instant::now());
+    let (mut stalls, mut last, mut last_used) = (Vec::new(), Instant::now(), time_used());
     while last < end {
         yield_now().await;
-        let now = Instant::now();
-        if now - last > STALL {
+        let (now, used) = (Instant::now(), time_used());
+        if (now - last).saturating_sub(used.saturating_sub(last_used)) > STALL {
             stalls.push((last, now));
         }
-        last = now;
+        (last, last_used) = (now, used);
     }
     stalls
+}
+
+/// How long this thread has run.
+fn time_used() -> Duration {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(used).unwrap_or_default()
 }
 
 async fn send(
@@ -161,23 +169,23 @@ mod tests {
     fn what_a_stall_of_the_load_has_touched_is_left_out() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
-        // Before, into, in, over the stall; while what is overdue is sent; after that.
-        let answered = [(0, 10), (5, 11), (12, 13), (5, 30), (25, 26), (30, 31)];
+        // Before; into and over the stall; in it; while what is overdue is sent; after that.
+        let answered = [(0, 10), (6, 11), (5, 31), (12, 13), (25, 26), (30, 31)];
         let answered = answered.map(|(due, done)| (at(due), at(done)));
         let delays = Delays::new(&answered, &[(at(10), at(20))]);
-        assert_eq!(delays.sorted, [1, 10].map(Duration::from_millis));
-        assert_eq!(delays.left_out(), 4.0 / 6.0);
+        assert_eq!(delays.sorted, [1, 4, 5, 10].map(Duration::from_millis));
+        assert_eq!(delays.left_out(), 2.0 / 6.0);
     }
 
     #[tokio::test]
-    async fn a_thread_that_did_something_else_has_stalled() {
+    async fn a_thread_that_did_not_run_has_stalled() {
         let watched = tokio::spawn(stalls(Instant::now() + Duration::from_millis(20)));
         yield_now().await;
-        let busy = Instant::now();
+        let asleep = Instant::now();
         thread::sleep(Duration::from_millis(30));
         let woken = Instant::now();
         let stalls = watched.await.unwrap();
-        assert!(stalls.iter().any(|(from, to)| *from <= busy && *to >= woken), "{stalls:?}");
+        assert!(stalls.iter().any(|(from, to)| *from <= asleep && *to >= woken), "{stalls:?}");
     }
 
     /// As after a stall of a second, in which ten requests should have been sent.
