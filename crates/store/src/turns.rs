@@ -61,16 +61,7 @@ impl Turns {
 
     /// Waits for a turn and begins a transaction, and until no other process is in one with changes.
     pub(crate) async fn begin(&self) -> Result<Turn, Error> {
-        let turn = async {
-            let mut turn = self.next().await?;
-            turn.begin().await?;
-            // A statement of its own: if it fails, the transaction is there to be rolled back.
-            if let Some(lock) = self.dialect.lock_writers() {
-                sqlx::query(lock).execute(&mut *turn).await?;
-            }
-            Ok(turn)
-        };
-        self.in_time(turn).await
+        self.begin_with(self.dialect.lock_writers()).await
     }
 
     /// The same, but where no other process writes, the transaction only begins with its first statement that writes,
@@ -81,9 +72,17 @@ impl Turns {
 
     /// Waits for a turn and begins a transaction without changes, which have numbers.
     pub(crate) async fn begin_unnumbered(&self) -> Result<Turn, Error> {
+        self.begin_with(None).await
+    }
+
+    async fn begin_with(&self, lock: Option<&'static str>) -> Result<Turn, Error> {
         let turn = async {
             let mut turn = self.next().await?;
             turn.begin().await?;
+            // A statement of its own: if it fails, the transaction is there to be rolled back.
+            if let Some(lock) = lock {
+                sqlx::query(lock).execute(&mut *turn).await?;
+            }
             Ok(turn)
         };
         self.in_time(turn).await
