@@ -81,7 +81,11 @@ impl Segments {
 
     /// Leaves the folder to others.
     pub(crate) fn leave(&self) {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(lock) = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Closing it is not enough: a process that is being started holds a copy until it runs its own program.
+            // Where it fails, closing does the rest.
+            let _ = lock.unlock();
+        }
     }
 
     fn begin(&self, now: Timestamp) -> io::Result<Segment> {
@@ -91,6 +95,12 @@ impl Segments {
         let segment = Segment::begin(&self.folder, number)?;
         self.state().newest = number;
         Ok(segment)
+    }
+}
+
+impl Drop for Segments {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -342,5 +352,15 @@ mod tests {
         assert_eq!(numbers(&segments), [1, 2]);
         recorder.close();
         writer.join().unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_left_though_a_process_that_is_being_started_holds_a_copy_of_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let segments = Segments::open(folder.path().to_owned()).unwrap();
+        let copy = segments.lock.lock().unwrap().as_ref().unwrap().try_clone().unwrap();
+        drop(segments);
+        assert!(Segments::open(folder.path().to_owned()).is_ok());
+        drop(copy);
     }
 }
