@@ -11,24 +11,20 @@ use sqlx::{Connection as _, Executor as _};
 use crate::Failure;
 use crate::server::beside_this;
 
-/// Program and arguments that run `program` with so many microseconds added to each sync of a file. All else goes as
-/// fast as without (seccomp), and the process is that of the program.
-pub fn with_slow_syncs(program: PathBuf, micros: u32) -> (PathBuf, Vec<OsString>) {
+/// Program and arguments that run `program` with so many microseconds added to each sync of a file.
+pub fn with_slow_syncs(program: PathBuf, micros: u32) -> Result<(PathBuf, Vec<OsString>), Failure> {
     if micros == 0 {
-        return (program, Vec::new());
+        return Ok((program, Vec::new()));
     }
-    let inject = format!("inject=fsync,fdatasync:delay_exit={micros}");
-    let strace =
-        ["-D", "-f", "-qq", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-e", &inject, "-o", "/dev/null"];
-    (
-        PathBuf::from("strace"),
-        strace.into_iter().map(OsString::from).chain([program.into_os_string()]).collect(),
-    )
+    let mut preload = OsString::from("LD_PRELOAD=");
+    preload.push(beside_this("libtokenhouse_slow_syncs.so")?);
+    let arguments = vec![preload, format!("SLOW_SYNC_MICROS={micros}").into(), program.into_os_string()];
+    Ok((PathBuf::from("env"), arguments))
 }
 
 /// [`per_second`] in a process of its own, whose syncs take longer by so many microseconds.
 pub fn per_second_with_slow_syncs(file: &Path, time: Duration, micros: u32) -> Result<f64, Failure> {
-    let (program, arguments) = with_slow_syncs(beside_this("tokenhouse-bench")?, micros);
+    let (program, arguments) = with_slow_syncs(beside_this("tokenhouse-bench")?, micros)?;
     let mut command = Command::new(program);
     command.args(arguments).arg("commits").arg(file).arg(time.as_secs().to_string());
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;

@@ -75,7 +75,7 @@ impl Tokenhouse {
     pub fn start(filled: &Filled, options: Options<'_>) -> Result<Self, Failure> {
         let (address, metrics) = (free_address()?, free_address()?);
         let config = configure(filled, address, metrics, options)?;
-        let (program, mut arguments) = with_slow_syncs(beside_this("tokenhouse")?, options.slow_sync);
+        let (program, mut arguments) = with_slow_syncs(beside_this("tokenhouse")?, options.slow_sync)?;
         arguments.extend(["--config".into(), config.into_os_string(), "serve".into()]);
         let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
         let ready = |address| match options.certificate {

@@ -2,7 +2,8 @@
 
 use crate::shell::{Shell, ShellError};
 
-const BUILD: &str = "cargo build --release --locked -p tokenhouse -p tokenhouse-benches";
+const BUILD: &str =
+    "cargo build --release --locked -p tokenhouse -p tokenhouse-benches -p tokenhouse-slow-syncs";
 
 /// Figures of an earlier run would be drawn among those of this one.
 const BEGIN: &str = "rm -rf bench-results && mkdir bench-results";

@@ -50,7 +50,6 @@ pub(crate) const FOR_BENCHMARKS: &[Program] = &[
     Program { name: "cc", packages: "gcc libc6-dev" },
     Program { name: "taskset", packages: "util-linux" },
     Program { name: "setpriv", packages: "util-linux" },
-    Program { name: "strace", packages: "strace" },
     Program { name: "initdb", packages: "postgresql" },
     Program { name: "nginx", packages: "nginx" },
     Program { name: "wrk", packages: "wrk" },

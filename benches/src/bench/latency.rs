@@ -30,11 +30,12 @@ pub(crate) struct Arguments {
 }
 
 /// What else the server does. The first is what the others are compared with.
-const CASES: [(&str, &[Work]); 6] = [
+const CASES: [(&str, &[Work]); 7] = [
     ("nothing else", &[]),
     ("minting and revoking", &[Work::Mint]),
     ("lists", &[Work::List]),
     ("a directory syncs", &[Work::Sync]),
+    ("these three", &[Work::Mint, Work::List, Work::Sync]),
     ("passwords", &[Work::SignIn]),
     ("all of them", &[Work::Mint, Work::List, Work::Sync, Work::SignIn]),
 ];

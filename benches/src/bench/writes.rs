@@ -22,9 +22,8 @@ pub(crate) struct Arguments {
     /// On how many connections tokens are minted
     #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
     connections: Vec<usize>,
-    /// By how many microseconds each sync of a file takes longer than on this disk. The program that does so takes
-    /// time of the server's core, so with `--unpinned`
-    #[arg(long, default_value_t = 0, requires = "unpinned")]
+    /// By how many microseconds each sync of a file takes longer than on this disk
+    #[arg(long, default_value_t = 0)]
     slow_sync: u32,
     #[command(flatten)]
     measuring: Measuring,
