@@ -34,7 +34,7 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: [MigrationTexts; 13] = [
+const MIGRATIONS: [MigrationTexts; 14] = [
     migration!(1, "first"),
     migration!(2, "sessions"),
     migration!(3, "lists"),
@@ -48,6 +48,7 @@ const MIGRATIONS: [MigrationTexts; 13] = [
     migration!(two digits 11, "service_user_requests"),
     migration!(two digits 12, "unused"),
     migration!(two digits 13, "outbox"),
+    migration!(two digits 14, "recent_uses"),
 ];
 
 /// Which database it is.

@@ -59,6 +59,7 @@ fn unused_statement(after: After, until: Timestamp, now: Timestamp, limit: i64) 
     let mut statement = Statement::new(SELECT);
     statement.text("t.revoked_at IS NULL");
     along(&mut statement, tokens::IDLE_SINCE, after, until);
+    statement.text(tokens::NOT_USED_SINCE);
     tokens::unexpired(&mut statement, "t", now);
     statement.text(&format!(" ORDER BY {}, t.id LIMIT ", tokens::IDLE_SINCE)).value(limit);
     statement
@@ -72,6 +73,7 @@ pub async fn silent(c: &mut Connection, until: Timestamp, now: Timestamp) -> Res
 fn silent_statement(until: Timestamp, now: Timestamp) -> Statement {
     let mut statement = Statement::new(SELECT);
     statement.text(ACTIVE).text(" AND t.scim_only = 1 AND t.last_used_at <= ").value(until.micros());
+    statement.text(tokens::NOT_USED_SINCE);
     tokens::unexpired(&mut statement, "t", now);
     statement
 }

@@ -33,7 +33,7 @@ pub enum TokenSort {
     Name,
     /// When they expire; those that never do come last when ascending.
     Expiration,
-    /// When they were last used; those never used come first when ascending.
+    /// When they were last used, as of the last time that uses were folded; those never used come first when ascending.
     LastUsed,
 }
 

@@ -23,13 +23,17 @@ macro_rules! select {
     (even deleted $rest:expr) => {
         concat!(
             "SELECT t.id, t.name, t.hash, t.scim_only, t.created_at, t.created_by, t.expires_at, \
-             t.revoked_at, t.deleted_at, t.parent_id, t.rotates, t.last_used_at, t.last_used_ip, \
+             t.revoked_at, t.deleted_at, t.parent_id, t.rotates, \
+             coalesce(recent.at, t.last_used_at) AS last_used_at, \
+             coalesce(recent.ip, t.last_used_ip) AS last_used_ip, \
              t.leaked_at, t.idle_announced_at, t.closes_after_hours, t.close_deadline, t.closing_since, \
              t.rotation_responsible, t.rotation_days_before, \
              (SELECT max(s.id) FROM tokens s WHERE s.rotates = t.id AND s.deleted_at IS NULL) AS rotated_by, \
              o.id AS owner_id, o.user_id, o.user_name, o.email, o.name AS owner_name, o.role, o.user_type, \
              o.deleted_at AS owner_deleted_at, o.removed_at AS owner_removed_at \
-             FROM tokens t JOIN users o ON o.id = t.owner_id WHERE ",
+             FROM tokens t JOIN users o ON o.id = t.owner_id \
+             LEFT JOIN recent_uses recent ON recent.token_id = t.id \
+             AND (t.last_used_at IS NULL OR t.last_used_at < recent.at) WHERE ",
             $rest
         )
     };
@@ -41,8 +45,12 @@ pub(crate) const SELECT: &str = select!("");
 /// Selects tokens with their owners, deleted ones included; ends after `WHERE`.
 pub(crate) const SELECT_EVEN_DELETED: &str = select!(even deleted "");
 
-/// Since when nobody has used the token `t`.
+/// Since when nobody has used the token `t`, as of the last time that uses were folded.
 pub(crate) const IDLE_SINCE: &str = "coalesce(t.last_used_at, t.created_at)";
+
+/// Nobody has used the token `t` since uses were folded.
+pub(crate) const NOT_USED_SINCE: &str =
+    " AND NOT EXISTS (SELECT 1 FROM recent_uses u WHERE u.token_id = t.id)";
 
 /// Adds that the token of this name has not expired at `now`.
 pub(crate) fn unexpired(statement: &mut Statement, token: &str, now: Timestamp) {

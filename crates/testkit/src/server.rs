@@ -15,6 +15,7 @@ use tokenhouse::front;
 use tokenhouse::listener::{self, Limits};
 use tokenhouse::run::Bound;
 use tokenhouse::service::{tokens, users};
+use tokenhouse::usage;
 use tokenhouse_core::clock::{Clock, Timestamp, Uptime};
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::keys::MasterKey;
@@ -268,6 +269,15 @@ impl TestServer {
         self.serving =
             tokio::spawn(listener::serve(listener, None, answer, Limits::default(), self.stop.clone()));
         self
+    }
+
+    /// Writes all last uses into their tokens, as the background does in time.
+    ///
+    /// # Panics
+    /// If the store fails.
+    pub async fn write_uses(&self) {
+        usage::flush(self.app.feed.index(), &self.app.store).await.expect("last uses are written");
+        usage::fold(&self.app).await.expect("last uses are folded");
     }
 
     /// A client without a token.

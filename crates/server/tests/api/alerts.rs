@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tokenhouse::alerts::{checks, prune, sweep, trail};
-use tokenhouse::usage;
 use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::people::Role;
 use tokenhouse_testkit::server::{Account, Bearer, Builder, Database, TestServer};
@@ -122,12 +121,12 @@ async fn a_token_that_nobody_uses_is_told_once(server: TestServer) {
     // Used again, and that is not even written yet when its time would have come.
     server.clock.turn_to(at(100));
     forward_auth(&server, &made.bearer(), "GET").await.expect(200);
-    usage::flush(server.app.feed.index(), &server.app.store).await.unwrap();
+    server.write_uses().await;
     server.clock.turn_to(at(150));
     forward_auth(&server, &made.bearer(), "GET").await.expect(200);
     sweep_at(&server, at(190)).await;
     assert_eq!(told().await, 1);
-    usage::flush(server.app.feed.index(), &server.app.store).await.unwrap();
+    server.write_uses().await;
     sweep_at(&server, at(240).plus_seconds(-1)).await;
     assert_eq!(told().await, 1);
     sweep_at(&server, at(240)).await;
@@ -140,7 +139,7 @@ async fn a_directory_that_stopped_is_told_once(server: TestServer) {
     let (_, scim) = server.scim_token(&people.service).await;
     let start = server.clock.now();
     server.as_(&scim).get("/scim/v2/Users").await.expect(200);
-    usage::flush(server.app.feed.index(), &server.app.store).await.unwrap();
+    server.write_uses().await;
     let told = async || {
         let all = seen(&server, &people.admin.token).await.into_iter();
         all.filter(|(kind, _)| kind == "scim.silent").count()
@@ -150,7 +149,7 @@ async fn a_directory_that_stopped_is_told_once(server: TestServer) {
         assert_eq!(told().await, count, "{hours}");
     }
     server.as_(&scim).get("/scim/v2/Users").await.expect(200);
-    usage::flush(server.app.feed.index(), &server.app.store).await.unwrap();
+    server.write_uses().await;
     for (hours, count) in [(401, 1), (424, 2)] {
         sweep_at(&server, start.plus_hours(hours)).await;
         assert_eq!(told().await, count, "{hours}");

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokenhouse_core::people::Role;
 use tokenhouse_testkit::server::TestServer;
 
+use super::token_pages::names;
 use super::{forward_auth, generate, token};
 
 on_both_databases!(every_kind_of_check_counts, a_refusal_is_no_use, what_was_gathered_is_written_at_the_stop,);
@@ -51,15 +52,21 @@ async fn what_was_gathered_is_written_at_the_stop(server: TestServer) {
     let ada = server.person("Ada", Role::Member).await;
     let mut made = Vec::new();
     for number in 0..5 {
-        let token = generate(&server, &ada.token, &number.to_string(), None).await;
-        forward_auth(&server, &token.bearer(), "GET").await.expect(200);
-        made.push(token.id());
+        made.push(generate(&server, &ada.token, &number.to_string(), None).await);
     }
-    let used = json!(server.clock.now().to_string());
+    let mut used = Vec::new();
+    for token in made.iter().rev() {
+        server.clock.turn_to(server.clock.now().plus_seconds(1));
+        forward_auth(&server, &token.bearer(), "GET").await.expect(200);
+        used.push((token.id(), json!(server.clock.now().to_string())));
+    }
     let server = server.restart().await;
     assert_eq!(server.app.feed.index().unsaved(), 0);
     server.pass_days(1);
-    for id in made {
+    for (id, used) in used {
         assert_eq!(token(&server, &ada.token, id).await["last_used"], used);
     }
+    // Also where tokens are sorted by it.
+    let list = server.browser(&ada).await.get("/settings/tokens?sort=last_used").await;
+    assert_eq!(names(&list)[..5], ["0", "1", "2", "3", "4"]);
 }

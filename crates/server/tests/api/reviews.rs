@@ -62,7 +62,7 @@ async fn an_unused_token_is_found_at_its_instant(server: TestServer) {
     just_before(&server, made.plus_days(30));
     assert_eq!(found(&server, &ada, "unused").await, Vec::<Value>::new());
     server.clock.turn_to(made.plus_days(30));
-    tokenhouse::usage::flush(server.app.feed.index(), &server.app.store).await.unwrap();
+    server.write_uses().await;
     let findings = found(&server, &ada, "unused").await;
     assert_eq!(token_ids(&findings), [robot.token_id, quiet]);
     assert_eq!(findings[1]["since"], json!(made.plus_days(30)));

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 use tokenhouse::auth::guard::Call;
-use tokenhouse::usage;
 use tokenhouse_core::audit::Action;
 use tokenhouse_core::id::UserId;
 use tokenhouse_core::people::{Name, Role};
@@ -34,7 +33,7 @@ async fn follow(browser: &Client, answer: &Answer) -> Answer {
 }
 
 /// The names in a list, in order.
-fn names(answer: &Answer) -> Vec<String> {
+pub(crate) fn names(answer: &Answer) -> Vec<String> {
     let html = answer.expect(200).text();
     let rows = html.split(r#"<a class="name" href="/settings/tokens/"#).skip(1);
     rows.map(|row| between(row, "<bdi>", "</bdi>").to_owned()).collect()
@@ -172,7 +171,7 @@ async fn a_list_is_filtered_sorted_and_paged(server: TestServer) {
     }
     let (odd, _) = made(&server, &mia.token, "100% \"<b>Ünits</b>\"", None).await;
     set_revoked(&server, &mia.token, odd, true).await;
-    usage::flush(server.app.feed.index(), &server.app.store).await.unwrap();
+    server.write_uses().await;
     let browser = server.browser(&mia).await;
     let list = async |query: &str| browser.get(&format!("{LIST}{query}")).await;
     let all = list("").await;

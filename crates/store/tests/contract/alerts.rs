@@ -250,6 +250,7 @@ async fn what_was_told_is_forgotten_but_not_that_a_directory_is_silent(s: Settin
     let (asks, asked, revoked) = (scim_token(1).await, scim_token(2).await, scim_token(3).await);
     let used = Use { at: NOW, ip: [10, 0, 0, 7].into() };
     usage::record(&s.store, &[(asks, used), (asked, used), (revoked, used)]).await.unwrap();
+    usage::fold(&s.store).await.unwrap();
     let silent = |token: TokenId| format!("scim.silent:{token}:{}", NOW.micros());
     let later = NOW.plus_seconds(60);
     let subjects = [silent(asks), silent(asked), silent(revoked), "token.leaked:1:7".into()];
@@ -259,6 +260,7 @@ async fn what_was_told_is_forgotten_but_not_that_a_directory_is_silent(s: Settin
     // One asks again, one is revoked.
     let again = Use { at: NOW.plus_seconds(90), ..used };
     usage::record(&s.store, &[(asked, again)]).await.unwrap();
+    usage::fold(&s.store).await.unwrap();
     s.write(async |w| tokens::set_revoked(w, revoked, Some(NOW)).await).await;
     let forget = async |at, limit| alerts::forget_told(&s.store, at, limit).await.unwrap();
     assert_eq!(forget(later, 10).await, 0);

@@ -77,10 +77,13 @@ async fn tokens_that_nobody_uses_are_found_by_their_last_use(s: Setting) {
         ids(&unused(&mut reader, after, at(until), at(90), limit).await.unwrap())
     };
     let found = async |from: i64, until: i64| page(later_than(at(from)), until, 10).await;
+    assert_eq!(found(-1, 2).await, [never.0], "what was used lately is not unused");
+    usage::fold(&s.store).await.unwrap();
     assert_eq!(found(-1, 2).await, [never.0, used.0], "what has expired needs nobody");
     assert_eq!((found(-1, 1).await, found(0, 2).await), (vec![never.0], vec![used.0]));
     let second = s.token(ada, 4).await;
     usage::record(&s.store, &[(second, Use { at: at(2), ip: [192, 0, 2, 1].into() })]).await.unwrap();
+    usage::fold(&s.store).await.unwrap();
     assert_eq!(page(later_than(at(-1)), 2, 2).await, [never.0, used.0]);
     assert_eq!(page((at(2), used), 2, 2).await, [second.0]);
     s.write(async |w| users::set_deactivated(w, ada, Some(NOW)).await).await;
@@ -96,12 +99,15 @@ async fn a_directory_that_stopped_is_found(s: Setting) {
     let never = made(&s, ada, 3, |new| new.scim_only = true).await;
     let uses = [scim, other].map(|id| (id, Use { at: NOW, ip: [192, 0, 2, 1].into() }));
     usage::record(&s.store, &uses).await.unwrap();
+    usage::fold(&s.store).await.unwrap();
     let found = async |until: Timestamp| {
         let mut reader = s.read().await;
         ids(&silent(&mut reader, until, NOW).await.unwrap())
     };
     assert_eq!(found(NOW).await, [scim.0], "{never} was never used");
     assert!(found(NOW.plus_seconds(-1)).await.is_empty());
+    usage::record(&s.store, &[(scim, Use { at: NOW.plus_seconds(1), ..uses[0].1 })]).await.unwrap();
+    assert!(found(NOW).await.is_empty(), "it asks again");
 }
 
 async fn failed_sign_ins_of_a_window_are_found(s: Setting) {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use tokenhouse_core::audit::{Action, Head};
+use tokenhouse_core::clock::Timestamp;
 use tokenhouse_core::id::{TokenId, UserId};
 use tokenhouse_core::index::{OwnerState, TokenState, Use};
 use tokenhouse_core::people::{Role, UserType};
@@ -161,17 +162,42 @@ async fn last_use_never_moves_backwards(s: Setting) {
     let v4 = IpAddr::from([10, 0, 0, 7]);
     let (early, late) = (NOW.plus_seconds(1), NOW.plus_seconds(2));
     let (from_v4, from_v6) = (Use { at: late, ip: v4 }, Use { at: early, ip: IP });
-    assert_eq!(usage::record(&s.store, &[(id, from_v4), (TokenId(99), from_v4)]).await.unwrap(), []);
+    for folds in [false, true] {
+        usage::record(&s.store, &[(id, from_v4), (TokenId(99), from_v4)]).await.unwrap();
+        assert_eq!(used(id).await, (Some(late), Some("10.0.0.7".into())), "{folds}");
+        if folds {
+            usage::fold(&s.store).await.unwrap();
+        }
+        usage::record(&s.store, &[(id, from_v6), (other, from_v6)]).await.unwrap();
+        assert_eq!(used(id).await, (Some(late), Some("10.0.0.7".into())), "{folds}");
+        assert_eq!(used(other).await, (Some(early), Some("::1".into())), "{folds}");
+    }
+    usage::fold(&s.store).await.unwrap();
     assert_eq!(used(id).await, (Some(late), Some("10.0.0.7".into())));
-    assert_eq!(usage::record(&s.store, &[(id, from_v6), (other, from_v6)]).await.unwrap(), []);
-    assert_eq!(used(id).await, (Some(late), Some("10.0.0.7".into())));
-    assert_eq!(used(other).await, (Some(early), Some("::1".into())));
+    assert_eq!((folded(&s, id).await, folded(&s, other).await), (Some(late), Some(early)));
+    assert_eq!(unfolded(&s).await, Vec::<i64>::new());
     usage::record(&s.store, &[]).await.unwrap();
     assert_eq!(audit::head(&mut *s.read().await).await.unwrap(), head);
 }
 
+/// When a token was last used, as far as that is in its own row.
+async fn folded(s: &Setting, id: TokenId) -> Option<Timestamp> {
+    let last_use = sqlx::query_scalar("SELECT last_used_at FROM tokens WHERE id = $1").bind(id.0);
+    last_use
+        .fetch_one(&mut s.raw().await)
+        .await
+        .map(|at: Option<i64>| at.map(Timestamp::from_micros))
+        .unwrap()
+}
+
+/// The tokens whose newest use is not in their own row.
+async fn unfolded(s: &Setting) -> Vec<i64> {
+    let ids = sqlx::query_scalar("SELECT token_id FROM recent_uses ORDER BY token_id");
+    ids.fetch_all(&mut s.raw().await).await.unwrap()
+}
+
 #[tokio::test]
-async fn uses_of_tokens_that_somebody_is_changing_are_left_for_later_on_postgres() {
+async fn uses_of_tokens_that_somebody_is_changing_are_folded_later_on_postgres() {
     const USE: Use = Use { at: NOW, ip: IP };
     let s = Setting::postgres().await;
     let ada = s.human("ada").await;
@@ -180,15 +206,15 @@ async fn uses_of_tokens_that_somebody_is_changing_are_left_for_later_on_postgres
     let other = open(&s.url).await.unwrap();
     let mut w = s.begin().await;
     tokens::set_revoked(&mut w, busy, Some(NOW)).await.unwrap();
-    assert_eq!(usage::record(&other, &[(busy, USE), (free, USE)]).await.unwrap(), [busy]);
+    usage::record(&other, &[(busy, USE), (free, USE)]).await.unwrap();
+    usage::fold(&other).await.unwrap();
+    assert_eq!((folded(&s, busy).await, folded(&s, free).await), (None, Some(NOW)));
+    assert_eq!(unfolded(&s).await, [busy.0]);
     drop(w);
     // Whoever comes next finds it rolled back.
     drop(s.begin().await);
-    assert_eq!(usage::record(&other, &[(busy, USE), (free, USE)]).await.unwrap(), []);
-    for id in [busy, free] {
-        let token = tokens::find(&mut *s.read().await, id).await.unwrap().unwrap();
-        assert_eq!(token.last_used_at, Some(NOW));
-    }
+    usage::fold(&other).await.unwrap();
+    assert_eq!((folded(&s, busy).await, unfolded(&s).await), (Some(NOW), Vec::new()));
 }
 
 async fn many_uses_fit_into_one_call(s: Setting) {
@@ -200,6 +226,8 @@ async fn many_uses_fit_into_one_call(s: Setting) {
     usage::record(&s.store, &uses).await.unwrap();
     let token = tokens::find(&mut *s.read().await, id).await.unwrap().unwrap();
     assert_eq!(token.last_used_at, Some(NOW));
+    usage::fold(&s.store).await.unwrap();
+    assert_eq!((folded(&s, id).await, unfolded(&s).await), (Some(NOW), Vec::new()));
 }
 
 async fn an_invitation_is_stored(s: Setting) {

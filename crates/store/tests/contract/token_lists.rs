@@ -90,6 +90,7 @@ async fn tokens_are_sorted_by_what_is_asked_for(s: Setting) {
     let c = named(&s, ada, "É", 3, Some(2)).await;
     let used = |at| Use { at, ip: [10, 0, 0, 7].into() };
     usage::record(&s.store, &[(b, used(NOW)), (a, used(NOW.plus_days(1)))]).await.unwrap();
+    usage::fold(&s.store).await.unwrap();
     for (sort, ascending) in [
         (TokenSort::Created, [b, a, c]),
         (TokenSort::Name, [a, b, c]),
