@@ -12,7 +12,7 @@ use lettre::message::Mailbox;
 use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 
-use super::duration;
+use super::values::{duration, invalid};
 
 /// The name of the channel that e-mail is.
 pub const EMAIL: &str = "email";
@@ -218,9 +218,8 @@ pub(super) fn channel_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result
 
 fn mailbox<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mailbox, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| {
-        super::invalid(&text, "must be an address such as \"Tokenhouse <tokenhouse@example.com>\"")
-    })
+    text.parse()
+        .map_err(|_| invalid(&text, "must be an address such as \"Tokenhouse <tokenhouse@example.com>\""))
 }
 
 fn webhooks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Webhook>, D::Error> {
@@ -239,7 +238,7 @@ pub(super) fn differ<'a, E: serde::de::Error>(names: impl Iterator<Item = &'a St
     let mut known = HashSet::new();
     for name in names {
         if !known.insert(name) {
-            return Err(super::invalid(name, "is the name of two channels"));
+            return Err(invalid(name, "is the name of two channels"));
         }
     }
     Ok(())

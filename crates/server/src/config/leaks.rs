@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{duration, invalid};
+use super::values::{duration, invalid};
 
 /// `[leaks]`
 #[derive(Clone, Debug, Default, Deserialize)]
