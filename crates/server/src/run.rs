@@ -120,8 +120,6 @@ impl Bound {
         let Self { app, front, main, metrics, tls } = self;
         let served = CancellationToken::new();
         alerts::delivery::begin(&app).await;
-        // Before anybody looks for what was not used for long.
-        fold(Arc::clone(&app)).await;
         let mut tasks = Background::begin(&app, &shutdown);
         if app.fleet.is_some() {
             tasks.spawn(be_part_of_fleet(Arc::clone(&app), shutdown.clone(), served.clone()));
@@ -175,7 +173,6 @@ impl Background {
             work.every(FLUSH_EVERY, "uses", flush);
             work.every(FOLLOW_EVERY, "follow", follow);
         }
-        work.every(usage::FOLD_EVERY, "uses_folded", fold);
         work.every(FORGET_EVERY, "limits", forget);
         work.every(MOVE_EVERY, "request_log", move_requests);
         // While no server was there, nobody could use a token: that is no silence.
@@ -250,12 +247,6 @@ async fn flush(app: Arc<App>) {
         tracing::warn!(%error, "attempts with dead tokens could not be written; trying again");
     }
     alerts::checks::work(app).await;
-}
-
-async fn fold(app: Arc<App>) {
-    if let Err(error) = usage::fold(&app).await {
-        tracing::warn!(%error, "last uses could not be folded into their tokens; trying again");
-    }
 }
 
 async fn forget(app: Arc<App>) {

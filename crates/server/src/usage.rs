@@ -4,15 +4,10 @@
 //! What has not been written yet is part of every answer ([`Index::last_use`]). A crash loses at most what
 //! was noted since the last flush; a graceful stop flushes.
 
-use std::time::Duration;
-
 use tokenhouse_core::index::Index;
 use tokenhouse_store::{Error, Store, positions, usage};
 
 use crate::app::App;
-
-/// How often what was written is folded.
-pub const FOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// For how long nobody else does so, if this server doesn't come back.
 const CLAIM_SECONDS: i64 = 120;
@@ -37,12 +32,14 @@ pub async fn flush(index: &Index, store: &Store) -> Result<(), Error> {
     Ok(())
 }
 
-/// Puts what has been written into the tokens themselves, unless another server of the fleet does so.
-pub async fn fold(app: &App) -> Result<(), Error> {
+/// Puts what has been written into the tokens themselves, unless another server of the fleet does so. Tells whether
+/// everything is there.
+pub async fn fold(app: &App) -> Result<bool, Error> {
     let now = app.clock.now();
     let claim = (now, now.plus_seconds(CLAIM_SECONDS));
-    match positions::claim(&app.store, FOLDING, &app.node, claim, 0).await? {
-        Some(_) => usage::fold(&app.store).await,
-        None => Ok(()),
+    let is_ours = positions::claim(&app.store, FOLDING, &app.node, claim, 0).await?.is_some();
+    if is_ours {
+        usage::fold(&app.store).await?;
     }
+    Ok(is_ours)
 }

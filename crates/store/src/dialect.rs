@@ -202,12 +202,12 @@ impl Dialect {
         }
     }
 
-    /// Ends a selection of tokens `t` that are to be changed, without those that somebody else is changing.
-    pub(crate) const fn unless_locked(self) -> Option<&'static str> {
+    /// Ends a selection of rows that are to be changed, without those that somebody else is changing.
+    pub(crate) const fn unless_locked(self) -> &'static str {
         match self {
             // Nobody else is.
-            Self::Sqlite => None,
-            Self::Postgres => Some("FOR NO KEY UPDATE OF t SKIP LOCKED"),
+            Self::Sqlite => "",
+            Self::Postgres => "FOR NO KEY UPDATE SKIP LOCKED",
         }
     }
 

@@ -44,7 +44,7 @@ fn expiring_statement(after: After, until: Timestamp, days: i64, now: Timestamp,
 }
 
 /// Tokens that are neither revoked nor expired and were last used, or made if they never were, after `after` and not after
-/// `until`, in this order. Their owner may be deactivated.
+/// `until`, in this order. Their owner may be deactivated. Tokens with a use that is not folded yet are passed over.
 pub async fn unused(
     c: &mut Connection,
     after: After,
@@ -65,7 +65,8 @@ fn unused_statement(after: After, until: Timestamp, now: Timestamp, limit: i64) 
     statement
 }
 
-/// SCIM tokens that are active and were used, but not after `until`.
+/// SCIM tokens that are active and were used, but not after `until`. Those with a use that is not folded yet are passed
+/// over.
 pub async fn silent(c: &mut Connection, until: Timestamp, now: Timestamp) -> Result<Vec<Token>, Error> {
     tokens::read(c, silent_statement(until, now)).await
 }

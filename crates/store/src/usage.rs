@@ -8,31 +8,54 @@ use tokenhouse_core::id::TokenId;
 use tokenhouse_core::index::Use;
 
 use crate::dialect::Dialect;
+use crate::sql::Statement;
 use crate::writer::in_time;
 use crate::{Error, Store};
 
 /// How many are folded in one transaction, so that other writers don't wait long.
 const FOLDED_AT_ONCE: i64 = 250;
 
-/// The end of the next ones to be folded.
-const NEXT: &str = "SELECT max(token_id) FROM \
-                    (SELECT token_id FROM recent_uses WHERE token_id > $1 ORDER BY token_id LIMIT $2) next";
+/// Adds that a use is of a token in this range, whose first one is not in it.
+fn within(statement: &mut Statement, (after, last): (TokenId, TokenId)) {
+    statement.text(" u.token_id > ").value(after.0).text(" AND u.token_id <= ").value(last.0);
+}
 
-/// Selects those whose token doesn't know them yet. `CROSS` keeps SQLite from going through all tokens.
-const FREE: &str = "SELECT u.token_id, u.at, u.ip FROM recent_uses u CROSS JOIN tokens t \
-                    WHERE t.id = u.token_id AND u.token_id > $1 AND u.token_id <= $2 \
-                    AND (t.last_used_at IS NULL OR t.last_used_at < u.at) ORDER BY t.id";
+/// The last one of the next tokens to be folded together.
+fn next_statement(after: TokenId) -> Statement {
+    let mut statement = Statement::new("SELECT max(token_id) FROM (SELECT token_id FROM recent_uses");
+    statement.text(" WHERE token_id > ").value(after.0);
+    statement.text(" ORDER BY token_id LIMIT ").value(FOLDED_AT_ONCE).text(") next");
+    statement
+}
 
-const FOLD: &str = "UPDATE tokens SET last_used_at = free.at, last_used_ip = free.ip \
-                    FROM free WHERE tokens.id = free.token_id";
+/// Puts uses into their tokens. `CROSS` and `MATERIALIZED` keep SQLite from going through all tokens.
+fn fold_statement(dialect: Dialect, range: (TokenId, TokenId)) -> Statement {
+    let mut statement = Statement::new(
+        "WITH free AS MATERIALIZED (SELECT u.token_id, u.at, u.ip FROM recent_uses u CROSS JOIN tokens t \
+         WHERE t.id = u.token_id AND (t.last_used_at IS NULL OR t.last_used_at < u.at) AND",
+    );
+    within(&mut statement, range);
+    statement.text(" ORDER BY u.token_id ").text(dialect.unless_locked());
+    statement.text(") UPDATE tokens SET last_used_at = free.at, last_used_ip = free.ip FROM free ");
+    statement.text("WHERE tokens.id = free.token_id");
+    statement
+}
 
-/// Forgets those that are in their token, or are of none. One that was replaced meanwhile stays.
-const FORGET: &str = "DELETE FROM recent_uses WHERE token_id > $1 AND token_id <= $2 \
-                      AND NOT EXISTS (SELECT 1 FROM tokens t WHERE t.id = recent_uses.token_id \
-                      AND (t.last_used_at IS NULL OR t.last_used_at < recent_uses.at))";
+/// Forgets uses that are in their tokens, or are of none. One that was replaced meanwhile stays: PostgreSQL asks the last
+/// condition again of the row that it finds then, and would not do so with `NOT EXISTS`, which it makes a join.
+fn forget_statement(dialect: Dialect, range: (TokenId, TokenId)) -> Statement {
+    let mut statement = Statement::new(
+        "DELETE FROM recent_uses WHERE token_id IN (SELECT u.token_id FROM recent_uses u WHERE",
+    );
+    within(&mut statement, range);
+    statement.text(" ORDER BY u.token_id ").text(dialect.unless_locked());
+    statement.text(") AND at <= coalesce((SELECT coalesce(t.last_used_at, -1) FROM tokens t ");
+    statement.text("WHERE t.id = recent_uses.token_id), at)");
+    statement
+}
 
 /// Notes when and from where tokens were last used, each token once, in one transaction, without an audit
-/// record. Never moves a time backwards; unknown tokens are passed over.
+/// record. Never moves a time backwards; unknown tokens are passed over. Waits for other servers that note the same.
 pub async fn record(store: &Store, uses: &[(TokenId, Use)]) -> Result<(), Error> {
     let mut rows: Vec<_> = uses.iter().map(|(id, Use { at, ip })| (id.0, at.micros(), ip)).collect();
     // In one order everywhere, so that servers wait for each other and never in a circle.
@@ -51,27 +74,46 @@ pub async fn record(store: &Store, uses: &[(TokenId, Use)]) -> Result<(), Error>
     store.durability.commit(&mut transaction).await
 }
 
-/// Puts what was noted into the tokens themselves. A token that somebody is changing at this moment is left for the next
-/// time: nobody waits for anybody here, so that servers of a fleet don't stop people's changes.
+/// Puts what was noted into the tokens themselves. What somebody is changing at this moment is left for the next
+/// time: this waits for nobody, so that servers of a fleet don't stop people's changes.
 pub async fn fold(store: &Store) -> Result<(), Error> {
-    let mut last = TokenId(i64::MIN);
-    while let Some(end) = next(store, last).await? {
+    let mut after = TokenId(i64::MIN);
+    while let Some(last) = next(store, after).await? {
         let mut transaction = store.begin_uses().await?;
-        let unless_locked = Dialect::of(&transaction).unless_locked().unwrap_or_default();
-        let fold = format!("WITH free AS ({FREE} {unless_locked}) {FOLD}");
-        for statement in [fold.as_str(), FORGET] {
-            let statement = sqlx::query(AssertSqlSafe(statement.to_owned())).bind(last.0).bind(end.0);
-            in_time(statement.execute(&mut *transaction)).await?;
+        let dialect = Dialect::of(&transaction);
+        for statement in [fold_statement(dialect, (after, last)), forget_statement(dialect, (after, last))] {
+            in_time(statement.query().execute(&mut *transaction)).await?;
         }
         store.durability.commit(&mut transaction).await?;
-        last = end;
+        after = last;
     }
     Ok(())
 }
 
-/// The last of the next tokens after one that are to be folded together.
-async fn next(store: &Store, last: TokenId) -> Result<Option<TokenId>, Error> {
-    let next = sqlx::query(NEXT).bind(last.0).bind(FOLDED_AT_ONCE);
-    let row = next.fetch_one(&mut *store.read().await?).await?;
+async fn next(store: &Store, after: TokenId) -> Result<Option<TokenId>, Error> {
+    let row = next_statement(after).query().fetch_one(&mut *store.read().await?).await?;
     Ok(row.try_get::<Option<i64>, _>(0)?.map(TokenId))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plans::{database, plan};
+
+    #[tokio::test]
+    async fn folding_looks_only_at_what_was_used() {
+        let mut c = database().await;
+        let range = (TokenId(0), TokenId(9));
+        for statement in [
+            next_statement(TokenId(0)),
+            fold_statement(Dialect::Sqlite, range),
+            forget_statement(Dialect::Sqlite, range),
+        ] {
+            let steps = plan(&mut c, statement).await;
+            let is_of_tokens = |step: &&String| matches!(step.split(' ').nth(1), Some("t" | "tokens"));
+            for step in steps.iter().filter(is_of_tokens) {
+                assert!(step.ends_with("(rowid=?)"), "{steps:?}");
+            }
+        }
+    }
 }

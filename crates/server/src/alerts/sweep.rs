@@ -1,7 +1,7 @@
 //! Alerts on what the clock brings about, and on what the server knows of itself.
 //!
 //! How far tokens have been looked at is kept as an instant. Each sweep looks at those that have reached a step
-//! since, which an index finds, so it costs what it finds.
+//! since, which an index finds, so it costs what it finds. The index knows of uses what was folded, so that comes first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::rules;
 use crate::app::App;
 use crate::service::tokens::closing::idle_since;
 use crate::service::tokens::with_latest_use;
+use crate::usage;
 
 /// The positions' names.
 const EXPIRING: &str = "alerts.expiring";
@@ -37,8 +38,12 @@ pub async fn work(app: Arc<App>) {
 /// Looks at everything once, at the present instant.
 pub async fn sweep(app: &App) -> Result<(), Error> {
     let now = app.clock.now();
+    let is_folded = usage::fold(app).await?;
     expiring(app, now).await?;
-    unused(app, now).await?;
+    if is_folded {
+        // Else one whose newest use isn't in its row yet would be passed over, and never be looked at again.
+        unused(app, now).await?;
+    }
     let mut alerts: Vec<NewAlert> = silent(app, now).await?;
     let trouble = app.requests.as_ref().and_then(|log| log.state().trouble);
     alerts.extend(trouble.map(|trouble| rules::log_failing(now, &trouble)));

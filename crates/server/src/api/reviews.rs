@@ -217,9 +217,11 @@ async fn send(
     for rule in Rule::ALL.iter().copied().filter(|known| rule.is_none_or(|rule| rule == *known)) {
         let mut last = None;
         loop {
-            let found = reviews::after(app, rule, last, BATCH).await?;
-            let Some(newest) = found.last() else { break };
-            last = Some(newest.place());
+            let (found, next) = reviews::after(app, rule, last, BATCH).await?;
+            if next.is_none() {
+                break;
+            }
+            last = next;
             let piece = match format {
                 Format::Csv => csv::rows(found.into_iter().map(|finding| cells(finding, &head)))?,
                 Format::Json => items(at, found, &mut is_first)?,

@@ -40,19 +40,12 @@ pub struct Finding {
     pub who: String,
     /// Attempts with a dead token.
     pub knocks: Option<Knocks>,
-    /// Where it is among all findings of the rule.
-    place: Place,
 }
 
 /// Where a finding is among all of its rule.
 pub type Place = (i64, i64);
 
 impl Finding {
-    /// Where it is among all of its rule.
-    pub const fn place(&self) -> Place {
-        self.place
-    }
-
     /// The page that mends it.
     pub fn href(&self) -> String {
         match &self.subject {
@@ -107,7 +100,7 @@ pub async fn overview(
             continue;
         }
         let findings = if count > offset {
-            find(app, rule, Part { after: None, offset, limit }).await?
+            find(app, rule, Part { after: None, offset, limit }).await?.0
         } else {
             Vec::new()
         };
@@ -129,35 +122,42 @@ pub async fn page(app: &App, only: Option<Rule>, limit: i64, offset: i64) -> Res
         }
         if skip < count {
             let part = Part { after: None, offset: skip, limit: wanted };
-            items.extend(find(app, rule, part).await?);
+            items.extend(find(app, rule, part).await?.0);
         }
         skip = (skip - count).max(0);
     }
     Ok(Page { items, total })
 }
 
-/// The next findings of a rule after this place, or the first.
-pub async fn after(app: &App, rule: Rule, last: Option<Place>, limit: i64) -> Result<Vec<Finding>, Error> {
+/// The next findings of a rule after this place, or the first; and where to go on, if there may be more.
+pub async fn after(
+    app: &App,
+    rule: Rule,
+    last: Option<Place>,
+    limit: i64,
+) -> Result<(Vec<Finding>, Option<Place>), Error> {
     find(app, rule, Part { after: last, offset: 0, limit }).await
 }
 
-async fn find(app: &App, rule: Rule, part: Part) -> Result<Vec<Finding>, Error> {
+/// A part of what a rule finds, and the place of the last one that was looked at.
+async fn find(app: &App, rule: Rule, part: Part) -> Result<(Vec<Finding>, Option<Place>), Error> {
     let now = app.clock.now();
     let mut reader = app.store.read().await?;
     match reviews::page(&mut reader, rule, now, part).await? {
-        Found::Users(found) => Ok(found
-            .into_iter()
-            .map(|(place, user)| Finding {
+        Found::Users(found) => {
+            let last = found.last().map(|(place, user)| (*place, user.id.0));
+            let told = |(_, user): (i64, User)| Finding {
                 rule,
                 severity: rule.severity(),
                 since: user.created_at,
                 who: answers_for(&user),
                 knocks: None,
-                place: (place, user.id.0),
                 subject: Subject::User(Box::new(user)),
-            })
-            .collect()),
+            };
+            Ok((found.into_iter().map(told).collect(), last))
+        }
         Found::Tokens(mut found) => {
+            let last = found.last().map(|(place, token)| (*place, token.id.0));
             let owners = owners_of(&mut reader, &found).await?;
             drop(reader);
             let ids: Vec<TokenId> = found.iter().map(|(_, token)| token.id).collect();
@@ -168,18 +168,16 @@ async fn find(app: &App, rule: Rule, part: Part) -> Result<Vec<Finding>, Error> 
             for (_, token) in &mut found {
                 with_latest_use(app, token);
             }
-            // Used a moment ago, and not written yet.
+            // Used a moment ago, and not written or not folded yet.
             let is_still = |token: &Token| {
                 rule != Rule::Unused || unused_from(token.created_at, token.last_used_at) <= now
             };
-            let found = found.into_iter().filter(|(_, token)| is_still(token));
-            Ok(found
-                .map(|(place, token)| {
-                    let owner = owners.get(&token.owner.id);
-                    let knocks = knocks.remove(&token.id);
-                    told(rule, token, owner, knocks, place, now)
-                })
-                .collect())
+            let found = found.into_iter().map(|(_, token)| token).filter(is_still);
+            let told = |token: Token| {
+                let (owner, knocks) = (owners.get(&token.owner.id), knocks.remove(&token.id));
+                told(rule, token, owner, knocks, now)
+            };
+            Ok((found.map(told).collect(), last))
         }
     }
 }
@@ -192,14 +190,7 @@ async fn owners_of(reader: &mut Connection, found: &[(i64, Token)]) -> Result<Ha
     Ok(owners.into_iter().map(|user| (user.id, user)).collect())
 }
 
-fn told(
-    rule: Rule,
-    token: Token,
-    owner: Option<&User>,
-    knocks: Option<Knocks>,
-    place: i64,
-    now: Timestamp,
-) -> Finding {
+fn told(rule: Rule, token: Token, owner: Option<&User>, knocks: Option<Knocks>, now: Timestamp) -> Finding {
     let plan = token.plan.as_ref().or(owner.and_then(|owner| owner.plan.as_ref()));
     let since = match rule {
         Rule::Unused => unused_from(token.created_at, token.last_used_at),
@@ -226,7 +217,6 @@ fn told(
         since,
         who,
         knocks,
-        place: (place, token.id.0),
         subject: Subject::Token(Box::new(token)),
     }
 }

@@ -18,6 +18,7 @@ on_both_databases!(
     an_old_token_closes_once_it_is_quiet_and_never_before,
     nothing_closes_without_a_successor_that_works,
     a_use_that_is_not_written_yet_keeps_a_token,
+    a_use_that_another_node_has_noted_keeps_a_token,
     a_deadline_only_warns,
     unused_tokens_are_announced_and_then_revoked,
     a_use_takes_an_announcement_back,
@@ -131,6 +132,20 @@ async fn a_use_that_is_not_written_yet_keeps_a_token(server: TestServer) {
     }
 }
 
+async fn a_use_that_another_node_has_noted_keeps_a_token(server: TestServer) {
+    let server = server.without_background().await;
+    let ada = server.person("Ada", Role::Admin).await;
+    let id = generate(&server, &ada.token, "old", None).await.expect(201).id();
+    rotate(&server, &ada.token, id, &json!({ "close_when_quiet": { "hours": 1 } })).await.expect(201);
+    server.clock.turn_to(server.clock.now().plus_seconds(1_800));
+    let used = Use { at: server.clock.now(), ip: [192, 0, 2, 1].into() };
+    usage::record(&server.app.store, &[(TokenId(id), used)]).await.unwrap();
+    server.clock.turn_to(server.clock.now().plus_seconds(3_599));
+    assert_eq!(close_the_quiet(&server.app).await.unwrap(), 0);
+    server.clock.turn_to(server.clock.now().plus_seconds(1));
+    assert_eq!(close_the_quiet(&server.app).await.unwrap(), 1);
+}
+
 async fn a_deadline_only_warns(server: TestServer) {
     let server = server.without_background().await;
     let (ada, robot) =
@@ -227,10 +242,12 @@ async fn a_use_that_is_told_late_delays_the_revoke(server: TestServer) {
     assert_eq!(revoke_at(23, 0).await, (1, 0));
     let used = Use { at: start.plus_days(20), ip: [192, 0, 2, 1].into() };
     usage::record(&server.app.store, &[(TokenId(id), used)]).await.unwrap();
-    usage::fold(&server.app.store).await.unwrap();
     for (days, micros) in [(30, 0), (43, 0), (50, -1)] {
         assert_eq!(revoke_at(days, micros).await, (0, 0), "{days}");
     }
+    // Whether that is in the token's own row by then or not.
+    usage::fold(&server.app.store).await.unwrap();
+    assert_eq!(revoke_at(50, -1).await, (0, 0));
     assert_eq!(revoke_at(50, 0).await, (0, 1));
 }
 

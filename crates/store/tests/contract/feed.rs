@@ -19,6 +19,7 @@ on_both!(
     the_feed_tells_changes_in_order,
     a_commit_tells_the_tokens_it_made_if_it_did_nothing_else,
     last_use_never_moves_backwards,
+    a_use_that_is_noted_while_others_fold_is_not_lost,
     many_uses_fit_into_one_call,
     an_invitation_is_stored,
 );
@@ -215,6 +216,45 @@ async fn uses_of_tokens_that_somebody_is_changing_are_folded_later_on_postgres()
     drop(s.begin().await);
     usage::fold(&other).await.unwrap();
     assert_eq!((folded(&s, busy).await, unfolded(&s).await), (Some(NOW), Vec::new()));
+}
+
+#[tokio::test]
+async fn folding_waits_for_nobody_who_notes_a_use_on_postgres() {
+    let s = Setting::postgres().await;
+    let ada = s.human("ada").await;
+    let (busy, free) = (s.token(ada, 1).await, s.token(ada, 2).await);
+    let used = Use { at: NOW, ip: IP };
+    usage::record(&s.store, &[(busy, used), (free, used)]).await.unwrap();
+    let mut other = s.raw().await;
+    sqlx::query("BEGIN").execute(&mut other).await.unwrap();
+    let newer = sqlx::query("UPDATE recent_uses SET at = at + 1 WHERE token_id = $1").bind(busy.0);
+    newer.execute(&mut other).await.unwrap();
+    usage::fold(&s.store).await.unwrap();
+    assert_eq!((folded(&s, busy).await, folded(&s, free).await), (None, Some(NOW)));
+    sqlx::query("COMMIT").execute(&mut other).await.unwrap();
+    assert_eq!(unfolded(&s).await, [busy.0]);
+    usage::fold(&s.store).await.unwrap();
+    assert_eq!(folded(&s, busy).await, Some(Timestamp::from_micros(NOW.micros() + 1)));
+}
+
+async fn a_use_that_is_noted_while_others_fold_is_not_lost(s: Setting) {
+    let ada = s.human("ada").await;
+    let ids = [s.token(ada, 1).await, s.token(ada, 2).await, s.token(ada, 3).await];
+    let other = if s.url.starts_with("postgres") { open(&s.url).await.unwrap() } else { s.store.clone() };
+    let folding = tokio::spawn(async move {
+        loop {
+            usage::fold(&other).await.unwrap();
+        }
+    });
+    for second in 1..=200 {
+        let at = NOW.plus_seconds(second);
+        usage::record(&s.store, &ids.map(|id| (id, Use { at, ip: IP }))).await.unwrap();
+        for token in tokens::find_many(&mut *s.read().await, &ids).await.unwrap() {
+            assert_eq!(token.last_used_at, Some(at), "{}", token.id);
+        }
+    }
+    assert!(!folding.is_finished(), "folding failed");
+    folding.abort();
 }
 
 async fn many_uses_fit_into_one_call(s: Setting) {
