@@ -31,6 +31,7 @@ macro_rules! on_both_databases {
 }
 mod activity;
 mod alert_channels;
+mod alert_clock;
 mod alert_mail;
 mod alerts;
 mod audit_export;
