@@ -312,13 +312,6 @@ async fn many_findings_are_read_in_parts(server: TestServer) {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 1_204, "each once");
-    let left_without = async |used: &[i64]| {
-        let used_now = Use { at: server.clock.now(), ip: [192, 0, 2, 1].into() };
-        let uses: Vec<_> = used.iter().map(|id| (TokenId(*id), used_now)).collect();
-        tokenhouse_store::usage::record(&server.app.store, &uses).await.unwrap();
-        let json = server.as_(&ada.token).get("/api/reviews.json?rule=unused").await.expect(200).json();
-        json["items"].as_array().unwrap().len()
-    };
     // Unused ones are between service users and what never expires: pages run over the borders of rules.
     let mut seen = Vec::new();
     for page in 1..=13 {
@@ -332,5 +325,9 @@ async fn many_findings_are_read_in_parts(server: TestServer) {
     let of = |rule: &str| seen.iter().filter(|known| *known == rule).count();
     assert_eq!((seen.len(), of("unused"), of("nobody_answers"), of("never_expires")), (1_206, 1_204, 1, 1));
     // Used by now, though the index doesn't know it: a whole part of the file has nothing to tell.
-    assert_eq!(left_without(&ids[..600]).await, 604);
+    let now = Use { at: server.clock.now(), ip: [192, 0, 2, 1].into() };
+    let uses: Vec<_> = ids[..600].iter().map(|id| (TokenId(*id), now)).collect();
+    tokenhouse_store::usage::record(&server.app.store, &uses).await.unwrap();
+    let json = server.as_(&ada.token).get("/api/reviews.json?rule=unused").await.expect(200).json();
+    assert_eq!(json["items"].as_array().unwrap().len(), 604);
 }
