@@ -30,6 +30,28 @@ withAndWithoutScripts(() => {
 	});
 });
 
+test("a colour scheme looks chosen once it is kept", async ({ page, signedInAs }) => {
+	await signedInAs("Member");
+	await page.goto("/settings/tokens");
+	const canvas = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+	const light = await canvas();
+	let release = () => {};
+	const released = new Promise<void>((resolve) => {
+		release = resolve;
+	});
+	await page.route("**/settings/theme", async (route) => {
+		await released;
+		await route.continue();
+	});
+	const asked = page.waitForRequest("**/settings/theme");
+	await page.getByRole("button", { name: "Colour scheme" }).click();
+	await page.getByRole("button", { name: "Dark" }).click();
+	await asked;
+	expect(await canvas()).toBe(light);
+	release();
+	await expect.poll(canvas).not.toBe(light);
+});
+
 for (const [role, sections] of [
 	["Member", ["Tokens", "People"]],
 	["Manager", ["Tokens", "People"]],
